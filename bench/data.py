@@ -1,0 +1,312 @@
+"""Data as the providers mean it, and what a model sees of it: encoding and splits."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import ClassVar, Literal, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes
+    ----------
+    name : as the provider calls it.
+    levels : names of the categories, in the order of their codes; empty for a number.
+    """
+
+    name: str
+    levels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """A tabular data set, not yet encoded or scaled.
+
+    Attributes
+    ----------
+    name : the data set's name.
+    values : numbers as they are, categories as codes into `levels`, NaN where missing.
+    columns : one per column of `values`.
+    targets : class indices, or numbers for regression.
+    class_names : empty for regression.
+    groups : natural groups of columns by name (each column in exactly one); empty: each alone.
+    sensitive : name of the column that says which protected group a row belongs to, if any.
+    given_split : rows of the provider's own parts ("train", "test"), if any.
+    licence, source : terms and home of the data.
+    """
+
+    name: str
+    values: Float[np.ndarray, "n c"]
+    columns: tuple[Column, ...]
+    targets: Int[np.ndarray, " n"] | Float[np.ndarray, " n"]
+    class_names: tuple[str, ...]
+    licence: str
+    source: str
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sensitive: str | None = None
+    given_split: Mapping[str, Int[np.ndarray, " m"]] = field(default_factory=dict)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of values, targets and columns."""
+        return _digest(self.values, self.targets, repr((self.columns, self.class_names)))
+
+    def column(self, name: str) -> Float[np.ndarray, " n"]:
+        """The values of the column called `name`."""
+        return self.values[:, [column.name for column in self.columns].index(name)]
+
+
+@dataclass(frozen=True)
+class Images:
+    """An image data set.
+
+    Attributes
+    ----------
+    name : the data set's name.
+    pixels : in [0, 1].
+    targets : class indices.
+    class_names : one a class.
+    given_split : rows of the provider's own parts ("train", "test"), if any.
+    licence, source : terms and home of the data.
+    """
+
+    name: str
+    pixels: Float[np.ndarray, "n channels height width"]
+    targets: Int[np.ndarray, " n"]
+    class_names: tuple[str, ...]
+    licence: str
+    source: str
+    sensitive: None = None
+    given_split: Mapping[str, Int[np.ndarray, " m"]] = field(default_factory=dict)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of pixels and targets."""
+        return _digest(self.pixels, self.targets, repr(self.class_names))
+
+
+Data = Table | Images
+
+
+class Dataset(Protocol):
+    """A frozen dataclass that loads one data set, without a seed.
+
+    `kind` and `predicts` let the planner refuse pairs that don't fit before anything is
+    loaded; `version` rises when the same files load differently.
+    """
+
+    version: ClassVar[int]
+    kind: ClassVar[Literal["table", "images"]]
+    predicts: ClassVar[Literal["classes", "number"]]
+
+    def load(self) -> Data:
+        """The whole data set; raises `DataMissing` where a file is absent or damaged."""
+        ...
+
+
+class DataMissing(Exception):
+    """A data file is absent or damaged; the text names file, checksum, home and setting."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Rows as a model sees them.
+
+    Attributes
+    ----------
+    inputs : float32.
+    targets : class indices (int64), or numbers (float32) where `n_classes` is 0.
+    n_classes : 0 for regression.
+    """
+
+    inputs: Float[Tensor, "n *features"]
+    targets: Int[Tensor, " n"] | Float[Tensor, " n"]
+    n_classes: int
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def rows(self, index: np.ndarray | Tensor) -> "Samples":
+        """The rows at `index` (integers or a boolean mask)."""
+        chosen = torch.as_tensor(np.asarray(index))
+        return Samples(self.inputs[chosen], self.targets[chosen], self.n_classes)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of inputs and targets, for cache keys."""
+        return _digest(self.inputs.numpy(), self.targets.numpy(), str(self.n_classes))
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a data set's rows become a model's inputs, fitted on the training rows.
+
+    Attributes
+    ----------
+    samples : all rows, encoded.
+    names : a name for each input feature, e.g. `age` or `workclass = Private`; "" for pixels.
+    column_of : the column that each input feature came from; empty for images.
+    """
+
+    samples: Samples
+    names: tuple[str, ...]
+    column_of: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row indices of three disjoint parts."""
+
+    train: Int[np.ndarray, " n_train"]
+    validation: Int[np.ndarray, " n_validation"]
+    test: Int[np.ndarray, " n_test"]
+
+
+def encode(data: Data, fit_rows: Int[np.ndarray, " m"]) -> Encoding:
+    """Standardise numbers and one-hot categories; images stay in [0, 1].
+
+    Mean and standard deviation come from `fit_rows` alone. One-hot columns are standardised
+    too, as in the section 7.1 protocol of Hara, Nitanda, Maehara (2019). A column constant on
+    `fit_rows` becomes 0 there. Missing values are refused: impute them on purpose first.
+    """
+    n_classes = len(data.class_names)
+    dtype = torch.int64 if n_classes else torch.float32
+    targets = torch.as_tensor(data.targets).to(dtype)
+    if isinstance(data, Images):
+        pixels = torch.as_tensor(data.pixels, dtype=torch.float32)
+        return Encoding(Samples(pixels, targets, n_classes), (), ())
+    missing = np.isnan(data.values).any(axis=0)
+    if missing.any():
+        names = ", ".join(c.name for c, m in zip(data.columns, missing, strict=True) if m)
+        raise ValueError(f"{data.name} has missing values in {names}: impute or drop them first")
+    blocks, names_, origin = [], [], []
+    for index, column in enumerate(data.columns):
+        values = data.values[:, index]
+        if column.levels:
+            blocks.append(np.eye(len(column.levels))[values.astype(int)])
+            names_ += [f"{column.name} = {level}" for level in column.levels]
+        else:
+            blocks.append(values[:, None])
+            names_.append(column.name)
+        origin += [index] * blocks[-1].shape[1]
+    features = np.concatenate(blocks, axis=1)
+    mean, spread = features[fit_rows].mean(axis=0), features[fit_rows].std(axis=0)
+    scaled = (features - mean) / np.where(spread > 0, spread, 1.0)
+    inputs = torch.as_tensor(scaled, dtype=torch.float32)
+    return Encoding(Samples(inputs, targets, n_classes), tuple(names_), tuple(origin))
+
+
+_SCHEME = re.compile(
+    r"(?P<kind>percent|rows) (?P<train>\d+)/(?P<validation>\d+)/(?P<test>\d+)$"
+    r"|fold (?P<fold>\d+)/(?P<folds>\d+) validation (?P<held>\d+)$"
+    r"|given validation (?P<given>\d+)$"
+)
+
+
+def split(data: Data, scheme: str, *, rng: np.random.Generator) -> Split:
+    """Rows for training, validation and test.
+
+    Parameters
+    ----------
+    data : any data set.
+    scheme : one of
+        `percent 60/20/20` (stratified by class),
+        `rows 200/200/200` (a plain random draw without replacement, as the papers do),
+        `fold 1/5 validation 20` (the first of five stratified folds is the test part, 20 % of
+        the other rows validate),
+        `given validation 20` (the provider's test part, 20 % of its training part validates).
+    rng : decides which rows.
+
+    Raises
+    ------
+    ValueError
+        where the scheme isn't one of these, wants more rows than there are, or leaves a part
+        of a percentage split without rows.
+    """
+    found = _SCHEME.fullmatch(scheme)
+    if found is None:
+        raise ValueError(
+            f"split scheme {scheme!r}: wanted 'percent 60/20/20', 'rows 200/200/200', "
+            "'fold 1/5 validation 20' or 'given validation 20'"
+        )
+    n = len(data.targets)
+    if found["kind"] == "rows":
+        sizes = [int(found[part]) for part in ("train", "validation", "test")]
+        if sum(sizes) > n:
+            raise ValueError(f"split {scheme!r} wants {sum(sizes)} rows, {data.name} has {n}")
+        return Split(*np.split(rng.permutation(n)[: sum(sizes)], np.cumsum(sizes)[:-1]))
+    if found["kind"] == "percent":
+        shares = np.array([int(found[part]) for part in ("train", "validation", "test")]) / 100
+        if not np.isclose(shares.sum(), 1):
+            raise ValueError(f"split {scheme!r}: the percentages add to {shares.sum():.0%}")
+        return Split(*_stratified(np.arange(n), data, shares, rng))
+    if found["given"]:
+        if not data.given_split:
+            raise ValueError(f"{data.name} comes without a split of its own")
+        held = int(found["given"]) / 100
+        train, validation = _stratified(
+            data.given_split["train"], data, np.array([1 - held, held]), rng
+        )
+        return Split(train, validation, np.asarray(data.given_split["test"]))
+    fold, folds, held = int(found["fold"]), int(found["folds"]), int(found["held"]) / 100
+    if not 1 <= fold <= folds or folds < 2:
+        raise ValueError(f"split {scheme!r}: the fold is counted from 1 to {folds}")
+    parts = _stratified(np.arange(n), data, np.full(folds, 1 / folds), rng)
+    rest = np.concatenate([part for k, part in enumerate(parts, start=1) if k != fold])
+    train, validation = _stratified(rest, data, np.array([1 - held, held]), rng)
+    return Split(train, validation, parts[fold - 1])
+
+
+def _stratified(
+    rows: np.ndarray, data: Data, shares: np.ndarray, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Deal `rows` into parts by `shares`, each class in the same proportion."""
+    strata = data.targets[rows] if data.class_names else np.zeros(len(rows), dtype=int)
+    order = rng.permutation(len(rows))
+    order = order[np.argsort(strata[order], kind="stable")]
+    # Rows come class by class; each goes to the part that is owed most, so that within one row
+    # every class is dealt in proportion and the parts have their sizes.
+    dealt: list[list[int]] = [[] for _ in shares]
+    owed = np.zeros(len(shares))
+    for position in order:
+        owed += shares
+        part = int(np.argmax(owed))
+        owed[part] -= 1
+        dealt[part].append(int(rows[position]))
+    return [rng.permutation(np.array(part, dtype=int)) for part in dealt]
+
+
+def flip_labels(
+    targets: Int[Tensor, " n"], share: float, n_classes: int, *, rng: np.random.Generator
+) -> tuple[Int[Tensor, " n"], Bool[np.ndarray, " n"]]:
+    """Give a random `share` of the rows another class, drawn evenly from the others.
+
+    Returns
+    -------
+    the new targets, and which rows were flipped (exactly round(share n)).
+    """
+    flipped = np.zeros(len(targets), dtype=bool)
+    flipped[rng.permutation(len(targets))[: round(share * len(targets))]] = True
+    shift = torch.as_tensor(rng.integers(1, n_classes, size=len(targets)))
+    moved = (targets + shift) % n_classes
+    return torch.where(torch.as_tensor(flipped), moved, targets), flipped
+
+
+def _digest(*parts: np.ndarray | str) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, str):
+            digest.update(part.encode())
+        else:
+            digest.update(f"{part.dtype}{part.shape}".encode())
+            digest.update(np.ascontiguousarray(part).tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,73 @@
+"""What a trained model offers, and the recipe that trains it."""
+
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+
+import numpy as np
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from bench.clock import Calls
+from bench.data import Samples
+
+if TYPE_CHECKING:
+    from bench.models.trajectory import Trajectory
+
+Capability = Literal["black_box", "gradient", "replay", "retrain"]
+"""What a model offers and a method may need.
+
+black_box : margins of any inputs. gradient : a differentiable `module`. replay : the SGD
+trajectory by which it was trained. retrain : training again without chosen rows.
+"""
+
+
+class Model(Protocol):
+    """A trained model.
+
+    Attributes
+    ----------
+    n_classes : 0 for regression.
+    calls : counts of the rows it was asked.
+    module : the network, in eval mode, or None for a black box.
+    trajectory : the SGD run that trained it, or None.
+    """
+
+    n_classes: int
+    calls: Calls
+    module: nn.Module | None
+    trajectory: "Trajectory | None"
+
+    def margins(self, inputs: Float[Tensor, "n *features"]) -> Float[Tensor, "n outputs"]:
+        """Scores before the softmax, one column a class, float64; one column for regression.
+
+        Probabilities are their softmax. Differentiable in `inputs` where there is a `module`.
+        """
+        ...
+
+    def retrain(self, keep: Bool[Tensor, "m n_train"]) -> "list[Model]":
+        """The models trained in the same way on the kept rows alone, one per row of `keep`.
+
+        Raises `ValueError` where the model cannot be trained again.
+        """
+        ...
+
+
+class Recipe(Protocol):
+    """How to train a model: a frozen dataclass, its fields are the hyperparameters.
+
+    `arrays` and `restore` are how the cache keeps a model without a pickle.
+    """
+
+    version: ClassVar[int]
+    capabilities: ClassVar[frozenset[Capability]]
+
+    def fit(self, samples: Samples, *, rng: np.random.Generator) -> Model:
+        """Train on all of `samples`; raises `ValueError` where the loss becomes NaN."""
+        ...
+
+    def arrays(self, model: Model) -> dict[str, np.ndarray]:
+        """What must be kept to make the model again."""
+        ...
+
+    def restore(self, arrays: dict[str, np.ndarray], samples: Samples) -> Model:
+        """The model that `arrays` came from; `samples` are those it was fitted on."""
+        ...

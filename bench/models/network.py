@@ -1,0 +1,108 @@
+"""Networks: architectures as data, and the trained model around a module."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from bench.clock import Calls
+from bench.models.trajectory import Trajectory, flatten, load_flat
+
+Activation = Literal["relu", "gelu", "softplus", "tanh"]
+_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "softplus": nn.Softplus,
+    "tanh": nn.Tanh,
+}
+
+
+class Architecture(Protocol):
+    """A frozen dataclass that builds an untrained module."""
+
+    def build(self, shape: torch.Size, n_outputs: int) -> nn.Module:
+        """A module from inputs of `shape` (no batch axis) to `n_outputs` numbers."""
+        ...
+
+
+@dataclass(frozen=True)
+class MLP:
+    """Linear layers with an activation between them; no `widths`: a linear model."""
+
+    widths: tuple[int, ...] = ()
+    activation: Activation = "relu"
+
+    def build(self, shape: torch.Size, n_outputs: int) -> nn.Module:
+        sizes = [int(np.prod(shape)), *self.widths, n_outputs]
+        layers: list[nn.Module] = [nn.Flatten()]
+        for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
+            layers += [nn.Linear(fan_in, fan_out), _ACTIVATIONS[self.activation]()]
+        return nn.Sequential(*layers[:-1])
+
+
+@dataclass(frozen=True)
+class CNN:
+    """3x3 convolutions, one 2x2 max pooling, one hidden linear layer."""
+
+    channels: tuple[int, ...] = (16, 32)
+    hidden: int = 64
+
+    def build(self, shape: torch.Size, n_outputs: int) -> nn.Module:
+        depth, height, width = shape
+        layers: list[nn.Module] = []
+        for channels in self.channels:
+            layers += [nn.Conv2d(depth, channels, 3, padding=1), nn.ReLU()]
+            depth = channels
+        layers += [nn.MaxPool2d(2), nn.Flatten()]
+        flat = depth * (height // 2) * (width // 2)
+        layers += [nn.Linear(flat, self.hidden), nn.ReLU(), nn.Linear(self.hidden, n_outputs)]
+        return nn.Sequential(*layers)
+
+
+def as_margins(outputs: Float[Tensor, "n k"], n_classes: int) -> Float[Tensor, "n outputs"]:
+    """One column a class: a single logit z of two classes stands for the margins (0, z)."""
+    if n_classes == 2 and outputs.shape[-1] == 1:
+        return torch.cat([torch.zeros_like(outputs), outputs], dim=-1)
+    return outputs
+
+
+@dataclass(frozen=True)
+class Network:
+    """A trained network; see `bench.models.base.Model`."""
+
+    module: nn.Module
+    n_classes: int
+    trajectory: Trajectory | None = None
+    calls: Calls = field(default_factory=Calls)
+
+    def margins(self, inputs: Float[Tensor, "n *features"]) -> Float[Tensor, "n outputs"]:
+        return as_margins(self.module(inputs), self.n_classes).double()
+
+    def retrain(self, keep: Bool[Tensor, "m n_train"]) -> "list[Network]":
+        if self.trajectory is None:
+            raise ValueError("this network was trained without recording: it can't be retrained")
+        finals = self.trajectory.retrain(keep)
+        return [self.with_parameters(final) for final in finals]
+
+    def with_parameters(self, flat: Float[Tensor, " p"]) -> "Network":
+        """The same architecture with other weights, and no trajectory of its own."""
+        return Network(load_flat(self.module, flat), self.n_classes)
+
+
+def initial(
+    architecture: Architecture, shape: torch.Size, n_outputs: int, *, rng: np.random.Generator
+) -> nn.Module:
+    """An untrained module with torch's default initial weights, drawn from `rng`.
+
+    The global random state is left as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(rng.integers(2**63)))
+        return architecture.build(shape, n_outputs).eval()
+
+
+__all__ = ["CNN", "MLP", "Architecture", "Network", "as_margins", "flatten", "initial"]

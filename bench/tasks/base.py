@@ -1,0 +1,146 @@
+"""What every task, method and score agrees on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+
+from bench.models.base import Capability
+
+P = TypeVar("P")
+H = TypeVar("H")
+E = TypeVar("E")
+
+class Unsupported(Exception):
+    """A method's answer to a problem that it cannot explain: the reason, in a sentence.
+
+    It becomes the status `unsupported` of the cell, not a failure.
+    """
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score's name and how to read it.
+
+    Attributes
+    ----------
+    name : as it stands in tables.
+    direction : whether a higher or a lower value is better; `none` where it only describes.
+    range : least and largest possible value.
+    unit : what one is counted in, "" for a plain number.
+    definition : one sentence.
+    source : paper and equation, or "earnest".
+    """
+
+    name: str
+    direction: Literal["higher", "lower", "none"]
+    range: tuple[float, float]
+    unit: str
+    definition: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric's value in one cell.
+
+    Attributes
+    ----------
+    value : the mean over what was averaged; NaN where the metric is undefined there.
+    n : how many instances it was averaged over (1 where it is no average).
+    se : standard error of that mean over instances, NaN where there is none.
+    note : why it is undefined, or how exact it is.
+    """
+
+    value: float
+    n: int = 1
+    se: float = float("nan")
+    note: str = ""
+
+    @classmethod
+    def mean(cls, values: np.ndarray, note: str = "") -> "Score":
+        """Mean and standard error over the finite entries of `values`."""
+        finite = np.asarray(values, dtype=float)
+        finite = finite[np.isfinite(finite)]
+        if finite.size == 0:
+            return cls(float("nan"), 0, note=note or "undefined on every instance")
+        spread = finite.std(ddof=1) / np.sqrt(finite.size) if finite.size > 1 else float("nan")
+        return cls(float(finite.mean()), int(finite.size), float(spread), note)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """All that scoring one explanation gave.
+
+    Attributes
+    ----------
+    values : a score for each of the task's metrics, by name.
+    details : what figures need (curves, one drawn instance), JSON-ready lists and numbers.
+    """
+
+    values: Mapping[str, Score]
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Case(Generic[P, H]):
+    """A problem, and what is held back to score its explanations.
+
+    `held` (test data, truth, exact tables) never reaches a method or its process.
+    """
+
+    problem: P
+    held: H
+
+
+@runtime_checkable
+class Method(Protocol[P, E]):
+    """Answers a problem. A frozen dataclass: its fields are its hyperparameters.
+
+    `version` rises when the same fields and seed give another answer. `needs` names what the
+    model must offer. A method that samples inputs may offer `sampler(problem, *, rng)`, the
+    inputs at which it will ask the model, by which an attack adapts to it.
+    """
+
+    version: ClassVar[int]
+    needs: ClassVar[frozenset[Capability]]
+
+    def explain(self, problem: P, *, rng: np.random.Generator) -> E:
+        """The explanation; raises `Unsupported` with a reason where there can be none."""
+        ...
+
+
+class Task(Protocol):
+    """What is asked, and how an answer is scored.
+
+    `Setting` is the task's frozen dataclass of what changes the problem, `metrics` its scores
+    (the first is the headline).
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    metrics: ClassVar[tuple[Metric, ...]]
+    Setting: ClassVar[type]
+
+    def refuses(self, data: Any, setting: Any) -> str | None:
+        """Why this task has no case on such data, or None."""
+        ...
+
+    def case(self, data: Any, recipe: Any, setting: Any, *, rng: np.random.Generator) -> Any:
+        """Split, train and gather one `Case`; `rng` is named by seed and data set alone."""
+        ...
+
+    def adapt(
+        self, case: Any, method: Any, *, rng: np.random.Generator
+    ) -> tuple[Case[Any, Any], ...]:
+        """The cases that this method is run on: the case alone, unless the task attacks it."""
+        ...
+
+    def scores(self, cases: tuple[Any, ...], explanations: tuple[Any, ...]) -> Scores:
+        """Score the explanations of the adapted cases; never timed."""
+        ...
+
+    def tiny(self) -> Any:
+        """A problem that any method answers in a blink: warm-up and conformance."""
+        ...

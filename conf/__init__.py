@@ -1,0 +1,1 @@
+"""The configuration: one yaml per method, data set, model, task and experiment."""

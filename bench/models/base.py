@@ -58,7 +58,11 @@ class Recipe(Protocol):
     """
 
     version: ClassVar[int]
-    capabilities: ClassVar[frozenset[Capability]]
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What the trained model will offer."""
+        ...
 
     def fit(self, samples: Samples, *, rng: np.random.Generator) -> Model:
         """Train on all of `samples`; raises `ValueError` where the loss becomes NaN."""

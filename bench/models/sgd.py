@@ -52,9 +52,11 @@ class SGD:
     record: bool = True
 
     version: ClassVar[int] = 1
-    capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {"black_box", "gradient", "replay", "retrain"}
-    )
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        recorded: frozenset[Capability] = frozenset({"replay", "retrain"})
+        return frozenset({"black_box", "gradient"}) | (recorded if self.record else frozenset())
 
     def fit(self, samples: Samples, *, rng: np.random.Generator) -> Network:
         init_rng, order_rng = rng.spawn(2)

@@ -1,10 +1,13 @@
 """What an explanation costs: seconds, and how often the model was asked."""
 
+import contextlib
+import resource
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
+import psutil
 import torch
 from torch import Tensor, nn
 
@@ -43,15 +46,17 @@ class Costs:
     ----------
     seconds : wall seconds.
     cpu_seconds : CPU seconds of the process, all threads.
+    peak_memory : resident bytes taken beyond those held before.
     calls : what was asked of the model meanwhile.
     """
 
     seconds: float
     cpu_seconds: float
+    peak_memory: int
     calls: Calls
 
 
-@contextmanager
+@contextlib.contextmanager
 def counted(module: nn.Module | None, calls: Calls) -> Iterator[None]:
     """Count the rows that go forward and backward through `module` into `calls`."""
     if module is None:
@@ -93,3 +98,25 @@ class Stopwatch:
     def _synchronise(self) -> None:
         if self._device.startswith("cuda"):
             torch.cuda.synchronize(self._device)
+
+
+class PeakMemory:
+    """Resident bytes that the process took beyond what it held when this was made.
+
+    Linux keeps the peak and lets it be reset; elsewhere the peak since the process began is
+    used, so that a small need is hidden behind an earlier larger one.
+    """
+
+    def __init__(self) -> None:
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")
+        self._start = psutil.Process().memory_info().rss
+
+    def read(self) -> int:
+        """Bytes."""
+        try:
+            status = Path("/proc/self/status").read_text()
+            peak = int(status.split("VmHWM:")[1].split()[0]) * 1024
+        except (OSError, IndexError):
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return max(0, peak - self._start)

@@ -1,6 +1,7 @@
 """Plug-ins by name: a yaml names a class and its numbers, this finds it and builds the object."""
 
 import difflib
+import importlib
 import importlib.resources
 import sys
 import types
@@ -10,7 +11,6 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from hydra.utils import get_class
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
@@ -78,10 +78,15 @@ def target(config: Config) -> type:
     """The class that `_target_` names."""
     if "_target_" not in config:
         raise ConfigError(f"no _target_ in {config}: it names the class to build")
+    path = str(config["_target_"])
+    module, _, name = path.rpartition(".")
     try:
-        return get_class(config["_target_"])
+        found = getattr(importlib.import_module(module), name)
     except Exception as error:  # an import may raise anything
-        raise ConfigError(f"{config['_target_']} can't be imported: {error}") from error
+        raise ConfigError(f"{path} can't be imported: {error}") from error
+    if not isinstance(found, type):
+        raise ConfigError(f"{path} is no class")
+    return found
 
 
 def merged(config: Config, overrides: Mapping[str, Any], what: str) -> Config:

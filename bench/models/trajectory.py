@@ -3,127 +3,217 @@
 Hara, Nitanda, Maehara, *Data Cleansing for Models Trained with SGD*, NeurIPS 2019, Sec. 2-4.
 """
 
-import copy
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
 
+from bench.clock import Calls
 from bench.data import Samples
+from bench.models.stack import outputs, stackable
 
-Loss = Callable[[Float[Tensor, "b k"], Tensor], Float[Tensor, " b"]]
+Loss = Callable[[Float[Tensor, "*m b k"], Tensor], Float[Tensor, "*m b"]]
 """(outputs of the module, targets) -> one loss a row."""
 
-
-def flatten(module: nn.Module) -> Float[Tensor, " p"]:
-    """All parameters as one vector, in the order of `named_parameters`, detached."""
-    return torch.cat([p.detach().reshape(-1) for p in module.parameters()])
-
-
-def unflatten(module: nn.Module, flat: Float[Tensor, " p"]) -> dict[str, Tensor]:
-    """Views of `flat` shaped and named as the module's parameters."""
-    shapes = {name: p.shape for name, p in module.named_parameters()}
-    parts = flat.split([shape.numel() for shape in shapes.values()])
-    return {name: part.view(shapes[name]) for name, part in zip(shapes, parts, strict=True)}
-
-
-def load_flat(module: nn.Module, flat: Float[Tensor, " p"]) -> nn.Module:
-    """A copy of `module` in eval mode with the parameters `flat`."""
-    copied = copy.deepcopy(module)
-    copied.load_state_dict({**copied.state_dict(), **unflatten(module, flat.detach().clone())})
-    return copied.eval()
+CHUNK_NUMBERS = 2**20
+"""Parameters of all models that are stepped together: few enough to stay in a core's cache."""
 
 
 @dataclass(frozen=True)
-class Trajectory:
-    """A run of SGD: theta[t+1] = theta[t] - (rate_t / |S_t|) sum_{i in S_t} grad l_i(theta[t]).
-
-    l_i is the row's loss plus weight_decay / 2 |theta|^2. A row left out of training is left
-    out of the sum, while the divisor stays |S_t| (the paper's counterfactual, Eq. 3).
+class Objective:
+    """What training minimises: each row's loss plus weight_decay / 2 |theta|^2.
 
     Attributes
     ----------
     module : the architecture; its own weights don't matter.
     loss : one loss a row, without the penalty.
     samples : the training rows.
-    parameters : theta[0], ..., theta[T], flat.
-    batches : the rows of each step, T tensors of indices.
-    rates : the learning rate of each step.
     weight_decay : of the penalty in each row's loss.
+    calls : counts of the rows that went through any of the models.
     """
 
     module: nn.Module
     loss: Loss
     samples: Samples
-    parameters: Float[Tensor, "steps_plus_1 p"]
+    weight_decay: float = 0.0
+    calls: Calls = field(default_factory=Calls)
+
+    def losses(self, flats: Float[Tensor, "m p"], rows: Tensor) -> Float[Tensor, "m b"]:
+        """The training losses of `rows` in each of `m` models, the penalty included."""
+        penalties = self.weight_decay / 2 * flats.square().sum(1, keepdim=True)
+        found = self.outputs(flats, self.samples.inputs[rows])
+        return self.loss(found, self.samples.targets[rows]) + penalties
+
+    def outputs(
+        self, flats: Float[Tensor, "m p"], inputs: Float[Tensor, "b *features"]
+    ) -> Float[Tensor, "m b k"]:
+        """Outputs of the `m` models with parameters `flats`, counted, differentiable."""
+        found = outputs(self.module, flats, inputs)
+        rows = found.shape[0] * found.shape[1]
+        self.calls.forward += rows
+        if found.requires_grad:
+            found.register_hook(lambda _gradient: self._count_backward(rows))
+        return found
+
+    def _count_backward(self, rows: int) -> None:
+        self.calls.backward += rows
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Which rows SGD takes at which rate.
+
+    Attributes
+    ----------
+    batches : the rows S_t of each step, T tensors of indices.
+    rates : the learning rate of each step.
+    steps_per_epoch : a divisor of T.
+    """
+
     batches: tuple[Tensor, ...]
     rates: tuple[float, ...]
-    weight_decay: float
+    steps_per_epoch: int
 
-    def losses(
-        self, flat: Float[Tensor, " p"], rows: Tensor, samples: Samples | None = None
-    ) -> Float[Tensor, " b"]:
-        """Each row's loss at parameters `flat`, the penalty included, differentiable in `flat`.
+    def __len__(self) -> int:
+        return len(self.batches)
 
-        `samples` defaults to the training rows.
+
+@dataclass(frozen=True)
+class Trajectory:
+    """A run of SGD: theta[t+1] = theta[t] - (rate_t / |S_t|) sum_{i in S_t} grad l_i(theta[t]).
+
+    l_i is the row's loss, penalty included. A row left out of training is left out of the sum,
+    while the divisor stays |S_t| (the paper's counterfactual, Eq. 3).
+
+    Attributes
+    ----------
+    objective : whose losses l_i are.
+    schedule : S_t and rate_t.
+    snapshots : theta[0], theta[stride], ..., theta[T], flat.
+    stride : steps from one snapshot to the next; what lies between is replayed when wanted.
+    """
+
+    objective: Objective
+    schedule: Schedule
+    snapshots: Float[Tensor, "kept p"]
+    stride: int = 1
+
+    @property
+    def final(self) -> Float[Tensor, " p"]:
+        """theta[T]."""
+        return self.snapshots[-1]
+
+    @property
+    def last_epoch(self) -> int:
+        """The step at which the last epoch begins."""
+        return len(self.schedule) - self.schedule.steps_per_epoch
+
+    def backwards(self) -> Iterator[tuple[Float[Tensor, " p"], Tensor, float]]:
+        """(theta[t], S_t, rate_t) from the last step to the first.
+
+        Raises
+        ------
+        ValueError
+            where a replay doesn't end bit by bit at the recorded snapshot.
         """
-        data = self.samples if samples is None else samples
-        outputs = functional_call(self.module, unflatten(self.module, flat), (data.inputs[rows],))
-        return self.loss(outputs, data.targets[rows]) + self.weight_decay / 2 * flat.square().sum()
-
-    def backwards(self) -> Iterator[tuple[int, Float[Tensor, " p"], Tensor, float]]:
-        """(t, theta[t], S_t, rate_t) from the last step to the first."""
-        for t in reversed(range(len(self.batches))):
-            yield t, self.parameters[t], self.batches[t], self.rates[t]
+        for k in reversed(range(len(self.snapshots) - 1)):
+            passed = self._replay(k)
+            if not torch.equal(passed[-1], self.snapshots[k + 1]):
+                raise ValueError(self._difference())
+            for offset in reversed(range(self.stride)):
+                t = k * self.stride + offset
+                yield passed[offset], self.schedule.batches[t], self.schedule.rates[t]
 
     def retrain(
-        self, keep: Bool[Tensor, "m n_train"], chunk: int = 256
+        self, keep: Bool[Tensor, "m n_train"], since: int = 0
     ) -> Float[Tensor, "m p"]:
-        """Final parameters of the runs on the kept rows, same start, order and rates.
+        """Final parameters of the runs on the kept rows alone: same start, order and rates.
 
-        All `m` runs of a chunk step together as one batch of models.
+        Parameters
+        ----------
+        keep : one run a row.
+        since : the step up to which the recorded run is followed; one with a snapshot.
         """
-        return torch.cat([self._retrain(part) for part in keep.split(chunk)])
+        start = self.snapshots[since // self.stride]
+        if since % self.stride:
+            raise ValueError(f"no snapshot at step {since}: wanted a multiple of {self.stride}")
+        together = CHUNK_NUMBERS // len(start) if stackable(self.objective.module) else 1
+        steps = range(since, len(self.schedule))
+        finals = []
+        for part in keep.split(max(together, 1)):
+            flats = start.expand(len(part), -1)
+            for flats in descend(self.objective, self.schedule, flats, steps, part):
+                pass
+            finals.append(flats)
+        return torch.cat(finals)
 
-    def _retrain(self, keep: Bool[Tensor, "m n_train"]) -> Float[Tensor, "m p"]:
-        flats = self.parameters[0].expand(len(keep), -1).clone()
-        forward = vmap(
-            lambda flat, rows: self.losses(flat, rows), in_dims=(0, None), randomness="error"
+    def _replay(self, k: int) -> Float[Tensor, "stride_plus_1 p"]:
+        """theta[k stride], ..., theta[(k + 1) stride]."""
+        if self.stride == 1:
+            return self.snapshots[k : k + 2]
+        steps = range(k * self.stride, (k + 1) * self.stride)
+        passed = descend(self.objective, self.schedule, self.snapshots[k : k + 1], steps)
+        return torch.cat([self.snapshots[k : k + 1], *passed])
+
+    def _difference(self) -> str:
+        first = next(
+            k
+            for k in range(len(self.snapshots) - 1)
+            if not torch.equal(self._replay(k)[-1], self.snapshots[k + 1])
         )
-        for rows, rate in zip(self.batches, self.rates, strict=True):
-            flats = flats.requires_grad_()
-            weights = keep[:, rows].to(flats.dtype) / len(rows)
-            (gradient,) = torch.autograd.grad((weights * forward(flats, rows)).sum(), flats)
-            flats = flats.detach() - rate * gradient
-        return flats
+        epoch = first * self.stride // self.schedule.steps_per_epoch
+        return (
+            f"replaying epoch {epoch} (counted from 0) doesn't end where the recorded run did: "
+            "other data, another processor, number of threads or torch version; train again"
+        )
 
 
 def run(
-    module: nn.Module,
-    loss: Loss,
-    samples: Samples,
-    batches: tuple[Tensor, ...],
-    rates: tuple[float, ...],
-    weight_decay: float,
+    objective: Objective, schedule: Schedule, start: Float[Tensor, " p"], stride: int = 1
 ) -> Trajectory:
-    """Train from the module's own weights by SGD, every step recorded.
+    """Train from `start`, keeping every `stride`-th step.
 
     Raises
     ------
     ValueError
         with the step at which the parameters stopped being finite.
     """
-    start = flatten(module)
-    parameters = torch.empty(len(batches) + 1, len(start))
-    parameters[0] = start
-    trajectory = Trajectory(module, loss, samples, parameters, batches, rates, weight_decay)
-    for t, (rows, rate) in enumerate(zip(batches, rates, strict=True)):
-        flat = parameters[t].clone().requires_grad_()
-        (gradient,) = torch.autograd.grad(trajectory.losses(flat, rows).sum() / len(rows), flat)
-        torch.sub(parameters[t], gradient, alpha=rate, out=parameters[t + 1])
-        if not torch.isfinite(parameters[t + 1]).all():
-            raise ValueError(f"training diverged at step {t}: lower the learning rate {rate}")
-    return trajectory
+    snapshots = [start[None]]
+    steps = range(len(schedule))
+    for t, flats in enumerate(descend(objective, schedule, start[None], steps), start=1):
+        if t % stride == 0:
+            snapshots.append(flats)
+    return Trajectory(objective, schedule, torch.cat(snapshots), stride)
+
+
+def descend(
+    objective: Objective,
+    schedule: Schedule,
+    flats: Float[Tensor, "m p"],
+    steps: range,
+    keep: Bool[Tensor, "m n_train"] | None = None,
+) -> Iterator[Float[Tensor, "m p"]]:
+    """The parameters of `m` runs after each of `steps`: the one loop that training,
+    replay and retraining share.
+
+    Parameters
+    ----------
+    flats : where the runs begin.
+    keep : the rows that each run may see; all, unless given.
+    """
+    for t in steps:
+        rows, rate = schedule.batches[t], schedule.rates[t]
+        flats = flats.detach().requires_grad_()
+        losses = objective.losses(flats, rows)
+        if keep is not None:
+            losses = losses * keep[:, rows]
+        (gradients,) = torch.autograd.grad(losses.sum() / len(rows), flats)
+        flats = flats.detach() - rate * gradients
+        if not torch.isfinite(flats).all():
+            raise ValueError(
+                f"training diverged at step {t} of {len(schedule)} (learning rate {rate:g}): "
+                "lower the rate, or look for values in the inputs that aren't finite"
+            )
+        yield flats

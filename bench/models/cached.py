@@ -1,0 +1,43 @@
+"""A recipe that keeps its models in the cache."""
+
+import time
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+import numpy as np
+
+from bench.cache import Cache
+from bench.data import Samples
+from bench.models.base import Capability, Model, Recipe
+from bench.seeding import name_of
+
+
+@dataclass(frozen=True)
+class CachedRecipe:
+    """A recipe whose models are kept in the cache: trained once, by whichever process is first.
+
+    Attributes
+    ----------
+    recipe : what trains. digest : of its configuration and source. seconds : how long each
+        call of `fit` took, cached or not.
+    """
+
+    recipe: Recipe
+    digest: str
+    cache: Cache
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        return self.recipe.capabilities
+
+    def fit(self, samples: Samples, *, rng: np.random.Generator) -> Model:
+        start = time.perf_counter()
+        named = f"{self.digest} {samples.fingerprint} {name_of(rng)}"
+        digest = sha256(named.encode()).hexdigest()
+        arrays = self.cache.arrays(
+            "models", digest, lambda: self.recipe.arrays(self.recipe.fit(samples, rng=rng))
+        )
+        model = self.recipe.restore(arrays, samples)
+        self.seconds.append(time.perf_counter() - start)
+        return model

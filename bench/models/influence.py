@@ -1,0 +1,125 @@
+"""What one training row did to a trained network, from the run of SGD that trained it.
+
+Hara, Nitanda, Maehara, *Data Cleansing for Models Trained with SGD*, NeurIPS 2019, Sec. 3-4.
+All values are changes of the query's mean loss when the row is removed: negative = harmful.
+"""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from bench.data import Samples
+from bench.models.trajectory import Objective, Trajectory
+
+Hessian = Literal["exact", "none"]
+
+
+def mean_losses(
+    objective: Objective, flats: Float[Tensor, "m p"], samples: Samples
+) -> Float[Tensor, " m"]:
+    """Mean loss of `m` models on `samples`, without the penalty of training."""
+    found = objective.outputs(flats, samples.inputs)
+    return objective.loss(found, samples.targets).mean(1)
+
+
+def query_gradient(
+    objective: Objective, flat: Float[Tensor, " p"], samples: Samples
+) -> Float[Tensor, " p"]:
+    """Gradient of the mean loss on `samples` at the parameters `flat`."""
+    flats = flat.detach()[None].requires_grad_()
+    (gradients,) = torch.autograd.grad(mean_losses(objective, flats, samples).sum(), flats)
+    return gradients[0]
+
+
+def weighted_double_backward(
+    objective: Objective,
+    flat: Float[Tensor, " p"],
+    rows: Tensor,
+    direction: Float[Tensor, " p"],
+) -> tuple[Float[Tensor, " b"], Float[Tensor, " p"]]:
+    """Inner products of each row's gradient, and the mean Hessian's product, with `direction`.
+
+    With weights c_i on the rows' losses, g = grad sum_i c_i l_i; differentiating <g, direction>
+    by c gives the inner products, by theta (at c = 1 / b) the Hessian's product: no gradient
+    of a single row is ever formed.
+
+    Returns
+    -------
+    <grad l_i, direction> of each row, and H direction with H the mean Hessian over `rows`.
+    """
+    flats = flat.detach()[None].requires_grad_()
+    weights = torch.full((len(rows),), 1 / len(rows), dtype=flat.dtype, requires_grad=True)
+    total = objective.losses(flats, rows)[0] @ weights
+    (gradients,) = torch.autograd.grad(total, flats, create_graph=True)
+    products, curved = torch.autograd.grad(gradients[0] @ direction, (weights, flats))
+    return products, curved[0]
+
+
+def row_products(
+    objective: Objective,
+    flat: Float[Tensor, " p"],
+    rows: Tensor,
+    direction: Float[Tensor, " p"],
+) -> Float[Tensor, " b"]:
+    """<grad l_i, direction> of each row, at the parameters `flat`."""
+    weights = torch.zeros(len(rows), dtype=flat.dtype, requires_grad=True)
+    flats = flat.detach()[None].requires_grad_()
+    total = objective.losses(flats, rows)[0] @ weights
+    (gradients,) = torch.autograd.grad(total, flats, create_graph=True)
+    (products,) = torch.autograd.grad(gradients[0] @ direction, weights)
+    return products
+
+
+def sgd_influence(
+    trajectory: Trajectory, query: Float[Tensor, " p"], hessian: Hessian = "exact"
+) -> Float[Tensor, " n_train"]:
+    """Linear influence <query, theta_-j[T] - theta[T]> of every row j (Algorithm 1).
+
+    Walks the run back: values[j] += (rate_t / |S_t|) <u, grad l_j(theta[t])> for j in S_t, then
+    u <- u - rate_t H_t u. It is minus the derivative of the query by the weight of row j.
+
+    Parameters
+    ----------
+    query : the u to begin with, a gradient at theta[T].
+    hessian : `exact`, or `none` to leave u as it is.
+    """
+    objective, direction = trajectory.objective, query
+    values = torch.zeros(len(objective.samples), dtype=query.dtype)
+    for flat, rows, rate in trajectory.backwards():
+        if hessian == "exact":
+            products, curved = weighted_double_backward(objective, flat, rows, direction)
+            direction = direction - rate * curved
+        else:
+            products = row_products(objective, flat, rows, direction)
+        values[rows] += rate / len(rows) * products
+    return values
+
+
+def leave_one_out(trajectory: Trajectory, samples: Samples) -> Float[Tensor, " n_train"]:
+    """True change of the mean loss on `samples` when each row is left out of training."""
+    n = len(trajectory.objective.samples)
+    # The first run keeps all rows: the same program as the others, hence the same round-off.
+    keep = torch.cat([torch.ones(1, n, dtype=torch.bool), ~torch.eye(n, dtype=torch.bool)])
+    losses = torch.cat(
+        [
+            mean_losses(trajectory.objective, finals, samples)
+            for finals in trajectory.retrain(keep).split(64)
+        ]
+    )
+    return losses[1:] - losses[0]
+
+
+def leave_one_out_flops(trajectory: Trajectory) -> float:
+    """Floating-point operations that `leave_one_out` takes.
+
+    Forward and backward of one row take three times its forward pass; n models see each row of
+    each batch. For linear layers this is 6 p E n^2, E the number of epochs.
+    """
+    objective, schedule = trajectory.objective, trajectory.schedule
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        objective.module(objective.samples.inputs[:1])
+    visits = sum(len(rows) for rows in schedule.batches)
+    return 3.0 * counter.get_total_flops() * visits * len(objective.samples)

@@ -1,0 +1,60 @@
+"""Many models of one architecture at once: parameters stacked, one batched product a layer."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import functional_call
+
+_ELEMENTWISE = (nn.ReLU, nn.GELU, nn.Softplus, nn.Tanh)
+
+
+def flatten(module: nn.Module) -> Float[Tensor, " p"]:
+    """All parameters as one vector, in the order of `named_parameters`, detached."""
+    return torch.cat([p.detach().reshape(-1) for p in module.parameters()])
+
+
+def unflatten(module: nn.Module, flats: Float[Tensor, "*m p"]) -> dict[str, Float[Tensor, "..."]]:
+    """Views of `flats` shaped and named as the module's parameters, leading axes kept."""
+    shapes = {name: p.shape for name, p in module.named_parameters()}
+    parts = flats.split([shape.numel() for shape in shapes.values()], dim=-1)
+    return {
+        name: part.view(*flats.shape[:-1], *shapes[name])
+        for name, part in zip(shapes, parts, strict=True)
+    }
+
+
+def stackable(module: nn.Module) -> bool:
+    """Whether `outputs` steps all models as one; otherwise they are called one by one."""
+    return isinstance(module, nn.Sequential) and all(
+        isinstance(layer, (nn.Flatten, nn.Linear, *_ELEMENTWISE)) for layer in module
+    )
+
+
+def outputs(
+    module: nn.Module, flats: Float[Tensor, "m p"], inputs: Float[Tensor, "b *features"]
+) -> Float[Tensor, "m b k"]:
+    """What `m` models with the architecture of `module` and the parameters `flats` return.
+
+    Networks of linear layers take one batched matrix product a layer, which is 10 to 50 times
+    as fast as a loop for small ones; others are looped over (for convolutions a stacked call
+    is slower than the loop).
+    """
+    parameters = unflatten(module, flats)
+    if stackable(module):
+        return _layer_by_layer(module, parameters, inputs)
+    each = ({name: value[i] for name, value in parameters.items()} for i in range(len(flats)))
+    return torch.stack([functional_call(module, own, (inputs,)) for own in each])
+
+
+def _layer_by_layer(
+    module: nn.Module, parameters: dict[str, Tensor], inputs: Float[Tensor, "b *features"]
+) -> Float[Tensor, "m b k"]:
+    m = len(next(iter(parameters.values())))
+    hidden = inputs.flatten(1).expand(m, -1, -1)
+    for name, layer in module.named_children():
+        if isinstance(layer, nn.Linear):
+            weight, bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"]
+            hidden = torch.baddbmm(bias.unsqueeze(1), hidden, weight.transpose(1, 2))
+        elif not isinstance(layer, nn.Flatten):
+            hidden = layer(hidden)
+    return hidden

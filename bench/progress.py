@@ -1,0 +1,71 @@
+"""What is shown while cells run: a bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+from tqdm import tqdm
+
+from bench.record import STATUSES, Record
+
+
+class Progress:
+    """Counts records as they come; use it as a context manager.
+
+    Parameters
+    ----------
+    total : how many cells there are to run.
+    suite : the name shown.
+    every : seconds between two plain lines.
+    """
+
+    def __init__(self, total: int, suite: str, every: float = 15.0) -> None:
+        self._bar = tqdm(total=total, desc=suite, unit="cell", disable=not sys.stderr.isatty())
+        self._total, self._suite, self._every = total, suite, every
+        self._counts: Counter[str] = Counter()
+        self._started = self._last = time.monotonic()
+
+    def tick(self, record: Record) -> None:
+        """One more cell has left its record."""
+        self._counts[record.status] += 1
+        self._bar.set_postfix_str(self._text(), refresh=False)
+        self._bar.update()
+        now = time.monotonic()
+        if self._bar.disable and (now - self._last >= self._every or self._n == self._total):
+            self._last = now
+            left = (now - self._started) / self._n * (self._total - self._n)
+            line = f"{self._suite}: {self._n}/{self._total} cells, {self._text()}, {left:.0f} s left"
+            print(line, file=sys.stderr, flush=True)
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._bar.close()
+
+    @property
+    def _n(self) -> int:
+        return self._counts.total()
+
+    def _text(self) -> str:
+        return " ".join(f"{self._counts[s]} {s}" for s in STATUSES if self._counts[s])
+
+
+def status_table(records: Sequence[Record]) -> str:
+    """Status x method, one line a method; what failed stands below with its reason."""
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for record in records:
+        counts.setdefault((record.task, record.method), Counter())[record.status] += 1
+    statuses = [s for s in STATUSES if any(c[s] for c in counts.values())]
+    width = max((len(f"{task}/{method}") for task, method in counts), default=6) + 2
+    lines = ["method".ljust(width) + "".join(s.rjust(13) for s in statuses)]
+    for (task, method), count in counts.items():
+        cells = "".join(str(count[s] or "·").rjust(13) for s in statuses)
+        lines.append(f"{task}/{method}".ljust(width) + cells)
+    reasons = Counter(
+        f"{r.task}/{r.method} {r.status} ({r.stage}): {r.reason}"
+        for r in records
+        if r.status not in ("ok", "unsupported")
+    )
+    return "\n".join([*lines, *(f"{count} x {reason}" for reason, count in reasons.items())])

@@ -1,0 +1,91 @@
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from bench.components import ConfigError, Shelf, build, did_you_mean, merged
+
+
+@dataclass(frozen=True)
+class Inner:
+    x: int = 1
+
+
+@dataclass(frozen=True)
+class Outer:
+    inner: Inner
+    name: str = "a"
+    share: float = 0.5
+    mode: Literal["on", "off"] = "on"
+    sizes: tuple[int, ...] = ()
+    limit: int | None = None
+
+
+HERE = f"{__name__}."
+
+
+def config(**fields: object) -> dict[str, object]:
+    return {"_target_": f"{HERE}Outer", "inner": {"_target_": f"{HERE}Inner"}, **fields}
+
+
+def test_builds_nested_objects_with_tuples():
+    """Nested classes are built first; a yaml list becomes a tuple."""
+    built = build(config(sizes=[1, 2], share=1))
+    assert built == Outer(Inner(), share=1, sizes=(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"nme": "b"}, "did you mean name"),
+        ({"name": 3}, "name=3 is no str"),
+        ({"share": "much"}, "share='much' is no float"),
+        ({"mode": "of"}, "on or off"),
+        ({"limit": 1.5}, "limit"),
+        ({"sizes": 3}, "sizes"),
+    ],
+)
+def test_wrong_fields_are_refused_with_the_way_out(fields: dict[str, object], words: str):
+    """An unknown key and a value of the wrong type are named before anything runs."""
+    with pytest.raises(ConfigError, match=words):
+        build(config(**fields))
+
+
+def test_a_class_that_cannot_be_imported_is_named():
+    """The import's own error stands in the message."""
+    with pytest.raises(ConfigError, match="no.such.module"):
+        build({"_target_": "no.such.module.Thing"})
+
+
+def test_merged_refuses_unknown_fields():
+    """An override must be a field of the class."""
+    assert merged(config(), {"share": 0.1}, "outer")["share"] == 0.1
+    with pytest.raises(ConfigError, match="did you mean share"):
+        merged(config(), {"shar": 0.1}, "outer")
+
+
+def test_did_you_mean_lists_all_where_nothing_is_near():
+    """A name far from all others gets the whole list."""
+    assert "known: lime, occlusion" in str(did_you_mean("zzz", ["occlusion", "lime"], "method"))
+
+
+def test_own_folder_goes_before_the_installed_one(tmp_path: Path):
+    """A yaml of the user's adds a name, or takes the place of an installed one."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mlp.yaml").write_text("_target_: mine.Model\n")
+    (tmp_path / "model" / "mine.yaml").write_text("_target_: mine.Model\n")
+    shelf = Shelf([tmp_path])
+    assert {"mine", "mlp", "cnn"} <= set(shelf.names("model"))
+    assert shelf.config("model", "mlp") == {"_target_": "mine.Model"}
+    with pytest.raises(ConfigError, match="did you mean mine"):
+        shelf.config("model", "minne")
+
+
+@pytest.mark.parametrize("text", ["a: [", "- 1", "\x00"])
+def test_a_broken_yaml_is_named(tmp_path: Path, text: str):
+    """The file that can't be read stands in the message."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "odd.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r"odd\.yaml"):
+        Shelf([tmp_path]).config("model", "odd")

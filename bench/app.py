@@ -12,18 +12,21 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from bench.cache import Cache, cache_root
+from bench.cell import Cell
 from bench.cli import EXIT_NONE_OK, EXIT_SOME_FAILED
 from bench.components import ConfigError, Shelf, did_you_mean
 from bench.plan import Plan, estimate, make_plan
 from bench.progress import Progress, status_table
-from bench.record import Record, read_all
+from bench.record import Record, read_all, sweep_drafts
 from bench.settings import (
+    Axes,
     Settings,
     experiment_of,
     from_hydra,
     limits_of,
     register,
     results_root,
+    with_axes,
 )
 
 FAILURES = ("failed", "timeout", "memory", "crashed")
@@ -37,7 +40,7 @@ def run(arguments: Sequence[str]) -> int:
     _refuse_typos(arguments)
     register()
     _exit_codes.clear()
-    before, sys.argv = sys.argv, ["earnest", *arguments]
+    before, sys.argv = sys.argv, ["earnest", *_ordered(arguments)]
     try:
         hydra.main(config_path="pkg://earnest.conf", config_name="config", version_base="1.3")(
             _job
@@ -45,6 +48,13 @@ def run(arguments: Sequence[str]) -> int:
     finally:
         sys.argv = before
     return max(_exit_codes, default=0)
+
+
+def _ordered(arguments: Sequence[str]) -> list[str]:
+    """Overrides after the flags and their values: Hydra's parser wants them in one piece."""
+    overrides = [word for word in arguments if "=" in word and not word.startswith("-")]
+    flags = [word for word in arguments if word not in overrides]
+    return [*flags, *map(with_axes, overrides)]
 
 
 def show_plan(arguments: Sequence[str]) -> int:
@@ -60,7 +70,9 @@ def show_plan(arguments: Sequence[str]) -> int:
             print(f"  {status:12}{count:6}")
     seconds = estimate(left, done.values(), settings.jobs or os.cpu_count() or 1)
     if left:
-        text = "unknown, no cell like these was run" if seconds is None else f"about {seconds:.0f} s"
+        text = (
+            "unknown, no cell like these was run" if seconds is None else f"about {seconds:.0f} s"
+        )
         print(f"time left: {text}")
     _print_left_out(plan)
     return 0
@@ -72,7 +84,9 @@ def compose(overrides: Sequence[str], folders: Sequence[Path] = ()) -> Settings:
     search = [f"hydra.searchpath=[{','.join(f'file://{f.resolve()}' for f in folders)}]"]
     with hydra.initialize_config_module("earnest.conf", version_base="1.3"):
         try:
-            composed = hydra.compose("config", [*overrides, *(search if folders else [])])
+            composed = hydra.compose(
+                "config", [*map(with_axes, overrides), *(search if folders else [])]
+            )
         except Exception as error:  # Hydra's errors have no common base below Exception
             raise ConfigError(str(error)) from error
     return from_hydra(composed)
@@ -104,13 +118,13 @@ def execute(settings: Settings, shelf: Shelf) -> int:
     if not left:
         print(f"{plan.suite}: nothing left to run ({len(plan.cells)} cells in {folder})")
     statuses = plan.counts(done)
-    if tried and not tried["ok"]:
+    if tried and not (tried["ok"] or tried["unsupported"]):
         return EXIT_NONE_OK
     return EXIT_SOME_FAILED if plan.absent or any(statuses[s] for s in FAILURES) else 0
 
 
 def _run_left(
-    plan: Plan, left: Sequence, done: Mapping[str, Record], folder: Path, settings: Settings
+    plan: Plan, left: Sequence[Cell], done: Mapping[str, Record], folder: Path, settings: Settings
 ) -> Counter[str]:
     from bench.runner import run_cells  # late: a finished suite needs no workers
 
@@ -163,6 +177,7 @@ def _folder(settings: Settings) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         probe.touch()
         probe.unlink()
+        sweep_drafts(folder)
     except OSError as error:
         raise ConfigError(
             f"results folder {folder} can't be written ({error}): give results_dir=FOLDER or "
@@ -200,10 +215,16 @@ def _refuse_typos(arguments: Sequence[str]) -> None:
     """Refuse unknown keys, a key given twice and unknown experiments, before Hydra starts."""
     folders, overrides = _folders(arguments)
     shelf, seen = Shelf(folders), set[str]()
-    known = {field.name for field in fields(Settings)}
-    for override in overrides:
+    known = {field.name for node in (Settings, Axes) for field in fields(node)}
+    for before, override in zip(["", *overrides], overrides, strict=False):
         key, given, value = override.partition("=")
-        if override.startswith("-") or "/" in key or key.lstrip("+~").startswith("hydra"):
+        of_flag = before.startswith("-") and before not in ("-m", "--multirun") and not given
+        if (
+            of_flag
+            or override.startswith("-")
+            or "/" in key
+            or key.lstrip("+~").startswith("hydra")
+        ):
             continue
         if not given:
             raise ConfigError(f"{override!r}: wanted KEY=VALUE, for example experiment=quickstart")

@@ -321,7 +321,9 @@ def _sum(costs: tuple[Costs, ...]) -> Costs:
         sum(c.seconds for c in costs),
         sum(c.cpu_seconds for c in costs),
         max(c.peak_memory for c in costs),
-        Calls(*(sum(getattr(c.calls, f) for c in costs) for f in ("forward", "backward", "values"))),
+        Calls(
+            *(sum(getattr(c.calls, f) for c in costs) for f in ("forward", "backward", "values"))
+        ),
     )
 
 

@@ -1,7 +1,7 @@
 """The command line: run, plan, list, show, failures, leaderboard, doctor.
 
 Exit codes: 0 all is well; 1 usage or configuration; 3 some cells failed, all others are
-written; 4 cells were tried and none is ok; 130 interrupted.
+written; 4 cells were tried and none gave an answer; 130 interrupted.
 """
 
 import argparse

@@ -74,7 +74,7 @@ def _read(path: Path) -> Config:
     return {str(key): value for key, value in loaded.items()}
 
 
-def target(config: Config) -> type:
+def target(config: Config) -> Any:
     """The class that `_target_` names."""
     if "_target_" not in config:
         raise ConfigError(f"no _target_ in {config}: it names the class to build")

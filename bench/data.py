@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -97,6 +97,7 @@ class Images:
 Data = Table | Images
 
 
+@runtime_checkable
 class Dataset(Protocol):
     """A frozen dataclass that loads one data set, without a seed.
 
@@ -199,16 +200,19 @@ def encode(data: Data, fit_rows: Int[np.ndarray, " m"]) -> Encoding:
             names_.append(column.name)
         origin += [index] * blocks[-1].shape[1]
     features = np.concatenate(blocks, axis=1)
-    mean, spread = features[fit_rows].mean(axis=0), features[fit_rows].std(axis=0)
-    scaled = (features - mean) / np.where(spread > 0, spread, 1.0)
+    fitted = features[fit_rows]
+    mean, spread = fitted.mean(axis=0), fitted.std(axis=0)
+    # The computed spread of a constant column can be a rounding error above 0.
+    constant = fitted.min(axis=0) == fitted.max(axis=0)
+    mean, spread = np.where(constant, fitted[0], mean), np.where(constant, 1.0, spread)
+    scaled = (features - mean) / spread
     inputs = torch.as_tensor(scaled, dtype=torch.float32)
     return Encoding(Samples(inputs, targets, n_classes), tuple(names_), tuple(origin))
 
 
 _SCHEME = re.compile(
     r"(?P<kind>percent|rows) (?P<train>\d+)/(?P<validation>\d+)/(?P<test>\d+)$"
-    r"|fold (?P<fold>\d+)/(?P<folds>\d+) validation (?P<held>\d+)$"
-    r"|given validation (?P<given>\d+)$"
+    r"|(fold (?P<fold>\d+)/(?P<folds>\d+)|given) validation (?P<held>\d\d?)$"
 )
 
 
@@ -224,13 +228,14 @@ def split(data: Data, scheme: str, *, rng: np.random.Generator) -> Split:
         `fold 1/5 validation 20` (the first of five stratified folds is the test part, 20 % of
         the other rows validate),
         `given validation 20` (the provider's test part, 20 % of its training part validates).
+        A part of 0 is empty on purpose.
     rng : decides which rows.
 
     Raises
     ------
     ValueError
-        where the scheme isn't one of these, wants more rows than there are, or leaves a part
-        of a percentage split without rows.
+        where the scheme isn't one of these, wants more rows than there are, or leaves the
+        training part, or a part that isn't 0 on purpose, without rows.
     """
     found = _SCHEME.fullmatch(scheme)
     if found is None:
@@ -238,51 +243,85 @@ def split(data: Data, scheme: str, *, rng: np.random.Generator) -> Split:
             f"split scheme {scheme!r}: wanted 'percent 60/20/20', 'rows 200/200/200', "
             "'fold 1/5 validation 20' or 'given validation 20'"
         )
-    n = len(data.targets)
-    if found["kind"] == "rows":
-        sizes = [int(found[part]) for part in ("train", "validation", "test")]
-        if sum(sizes) > n:
-            raise ValueError(f"split {scheme!r} wants {sum(sizes)} rows, {data.name} has {n}")
-        return Split(*np.split(rng.permutation(n)[: sum(sizes)], np.cumsum(sizes)[:-1]))
-    if found["kind"] == "percent":
-        shares = np.array([int(found[part]) for part in ("train", "validation", "test")]) / 100
-        if not np.isclose(shares.sum(), 1):
-            raise ValueError(f"split {scheme!r}: the percentages add to {shares.sum():.0%}")
-        return Split(*_stratified(np.arange(n), data, shares, rng))
-    if found["given"]:
-        if not data.given_split:
-            raise ValueError(f"{data.name} comes without a split of its own")
-        held = int(found["given"]) / 100
-        train, validation = _stratified(
-            data.given_split["train"], data, np.array([1 - held, held]), rng
-        )
-        return Split(train, validation, np.asarray(data.given_split["test"]))
-    fold, folds, held = int(found["fold"]), int(found["folds"]), int(found["held"]) / 100
-    if not 1 <= fold <= folds or folds < 2:
-        raise ValueError(f"split {scheme!r}: the fold is counted from 1 to {folds}")
-    parts = _stratified(np.arange(n), data, np.full(folds, 1 / folds), rng)
-    rest = np.concatenate([part for k, part in enumerate(parts, start=1) if k != fold])
-    train, validation = _stratified(rest, data, np.array([1 - held, held]), rng)
-    return Split(train, validation, parts[fold - 1])
+    if found["held"]:
+        rest, test = _given(data) if found["fold"] is None else _fold(data, found, rng)
+        held = int(found["held"])
+        parts = [*_stratified(rest, data, np.array([100 - held, held]), rng), test]
+    else:
+        shares = np.array([int(found[part]) for part in ("train", "validation", "test")])
+        parts = (_by_rows if found["kind"] == "rows" else _by_percent)(data, shares, rng)
+    if not len(parts[0]):
+        raise ValueError(f"split {scheme!r} of {data.name} leaves no rows to train on")
+    return Split(*parts)
+
+
+def _by_rows(data: Data, sizes: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+    n, wanted = len(data.targets), sizes.sum()
+    if wanted > n:
+        raise ValueError(f"a split into {wanted} rows is wanted, {data.name} has {n}")
+    return np.split(rng.permutation(n)[:wanted], np.cumsum(sizes)[:-1])
+
+
+def _by_percent(data: Data, percents: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+    if percents.sum() != 100:
+        raise ValueError(f"the percentages of a split add to {percents.sum()}, not to 100")
+    return _stratified(np.arange(len(data.targets)), data, percents, rng)
+
+
+def _given(data: Data) -> tuple[np.ndarray, np.ndarray]:
+    if not data.given_split:
+        raise ValueError(f"{data.name} comes without a split of its own")
+    return np.asarray(data.given_split["train"]), np.asarray(data.given_split["test"])
+
+
+def _fold(
+    data: Data, found: re.Match[str], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    fold, folds = int(found["fold"]), int(found["folds"])
+    if folds < 2 or not 1 <= fold <= folds:
+        raise ValueError(f"there is no fold {fold}/{folds}: the first of five is 1/5")
+    rows = np.arange(len(data.targets))
+    parts = _stratified(rows, data, np.ones(folds, dtype=int), rng)
+    return np.concatenate(parts[: fold - 1] + parts[fold:]), parts[fold - 1]
 
 
 def _stratified(
     rows: np.ndarray, data: Data, shares: np.ndarray, rng: np.random.Generator
 ) -> list[np.ndarray]:
-    """Deal `rows` into parts by `shares`, each class in the same proportion."""
+    """Deal `rows` at random into parts in proportion to the whole numbers `shares`.
+
+    Every class is dealt in that proportion, up to one row.
+    """
     strata = data.targets[rows] if data.class_names else np.zeros(len(rows), dtype=int)
+    quotas = _quotas(np.unique(strata, return_counts=True)[1], shares)
     order = rng.permutation(len(rows))
     order = order[np.argsort(strata[order], kind="stable")]
-    # Rows come class by class; each goes to the part that is owed most, so that within one row
-    # every class is dealt in proportion and the parts have their sizes.
-    dealt: list[list[int]] = [[] for _ in shares]
-    owed = np.zeros(len(shares))
-    for position in order:
-        owed += shares
-        part = int(np.argmax(owed))
-        owed[part] -= 1
-        dealt[part].append(int(rows[position]))
-    return [rng.permutation(np.array(part, dtype=int)) for part in dealt]
+    part_of = np.repeat(np.tile(np.arange(len(shares)), len(quotas)), quotas.ravel())
+    parts = [rng.permutation(rows[order[part_of == part]]) for part in range(len(shares))]
+    for part, share in zip(parts, shares, strict=True):
+        if share and not len(part):
+            raise ValueError(f"{data.name} has too few rows: a part of the split gets none")
+    return parts
+
+
+def _quotas(
+    class_sizes: Int[np.ndarray, " c"], shares: Int[np.ndarray, " k"]
+) -> Int[np.ndarray, "c k"]:
+    """How many rows of each class go to each part.
+
+    The exact proportion rounded down; what is left of a class goes one by one to the parts
+    that lack most rows so far.
+    """
+    exact = np.outer(class_sizes, shares)
+    quotas: np.ndarray = exact // shares.sum()
+    owed = exact - quotas * shares.sum()
+    lacking = np.zeros(len(shares), dtype=int)
+    for size, dealt, owing in zip(class_sizes, quotas, owed, strict=True):
+        lacking += owing
+        extra = np.lexsort((-owing, -lacking))[: size - dealt.sum()]
+        dealt[extra] += 1
+        lacking[extra] -= shares.sum()
+    return quotas
 
 
 def flip_labels(
@@ -294,6 +333,8 @@ def flip_labels(
     -------
     the new targets, and which rows were flipped (exactly round(share n)).
     """
+    if n_classes < 2 or not 0 <= share <= 1:
+        raise ValueError(f"a share of {share:g} can't be flipped among {n_classes} classes")
     flipped = np.zeros(len(targets), dtype=bool)
     flipped[rng.permutation(len(targets))[: round(share * len(targets))]] = True
     shift = torch.as_tensor(rng.integers(1, n_classes, size=len(targets)))

@@ -21,7 +21,9 @@ def show(name: str, root: Path) -> int:
     """Print a record found by its key's first digits, or a yaml found by its name."""
     record = _find_record(name, root)
     if record is not None:
-        fields = {key: value for key, value in asdict(record).items() if value not in ("", {}, None)}
+        fields = {
+            key: value for key, value in asdict(record).items() if value not in ("", {}, None)
+        }
         fields.pop("details", None)
         print(json.dumps(fields, indent=2, ensure_ascii=False))
         print(f"# again: {command_of(record)}")
@@ -56,7 +58,9 @@ def _hydra_text(value: object) -> str:
         return "[" + ",".join(map(_hydra_text, value)) + "]"
     if isinstance(value, str):
         return json.dumps(value)
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return (
+        "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    )
 
 
 def _find_record(name: str, root: Path) -> Record | None:
@@ -83,7 +87,10 @@ def failures(suite: Path) -> int:
         print(f"          {record.stage}: {record.reason}")
         for text in (record.traceback, record.log):
             if text.strip():
-                print("".join(f"          | {line}\n" for line in text.strip().splitlines()[-8:]), end="")
+                print(
+                    "".join(f"          | {line}\n" for line in text.strip().splitlines()[-8:]),
+                    end="",
+                )
     print(f"{len(failed)} failed in {suite}" if failed else f"no failures in {suite}")
     return 3 if failed else 0
 
@@ -112,8 +119,9 @@ def doctor() -> int:
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu only"
     print(f"device      {device}, {os.cpu_count()} cores")
     for extra in ("numba", "playwright"):
-        print(f"{extra:11} {'here' if importlib.util.find_spec(extra) else 'not installed (optional)'}")
-    print(f"chromium    {shutil.which('chromium') or shutil.which('google-chrome') or 'not found (tests only)'}")
+        here = importlib.util.find_spec(extra)
+        print(f"{extra:11} {'here' if here else 'not installed (optional)'}")
+    print(f"chromium    {shutil.which('chromium') or 'not found (needed by browser tests only)'}")
     print(f"cache       {_writable(cache_root())}")
     print(f"results     {_writable(Path(os.environ.get('EARNEST_RESULTS', 'results/runs')))}")
     data = os.environ.get("EARNEST_DATA")

@@ -6,7 +6,7 @@ import json
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from bench.cache import Cache
+from bench.cell import Cell, Choice, Component, digest_of
 from bench.components import Config, ConfigError, Shelf, build, did_you_mean, merged, target
 from bench.data import DataMissing
-from bench.cell import Cell, Choice, Component, digest_of
 from bench.record import STATUSES, Record
-from bench.tasks.base import setting_text
+from bench.tasks.base import make_setting, setting_text
 
 BLOCK_KEYS = ("task", "setting", "dataset", "model", "method")
 RESUMES = ("missing", "changed", "all", "none", *STATUSES[1:])
@@ -41,7 +41,9 @@ class Plan:
 
     def shard(self, index: int, count: int) -> "Plan":
         """Every `count`-th problem from `index` on, with all of its cells."""
-        problems = {key: i for i, key in enumerate(dict.fromkeys(c.problem_key for c in self.cells))}
+        problems = {
+            key: i for i, key in enumerate(dict.fromkeys(c.problem_key for c in self.cells))
+        }
         chosen = tuple(c for c in self.cells if problems[c.problem_key] % count == index)
         return Plan(self.suite, chosen, self.refused, self.absent)
 
@@ -124,12 +126,17 @@ class _Planner:
         task = self._component("task", Choice.parse(block.get("task"), "task"))
         methods = [self._component(f"method/{task.choice.name}", c) for c in self._methods(block)]
         axes = product(
-            self._choices(block, "dataset"), _listed(block.get("setting")), self._choices(block, "model")
+            self._choices(block, "dataset"),
+            _listed(block.get("setting")),
+            self._choices(block, "model"),
         )
         for dataset, overrides, model in axes:
             yield from self._problem_cells(
-                task, dict(overrides or {}), self._component("dataset", dataset),
-                self._component("model", model), methods,
+                task,
+                dict(overrides or {}),
+                self._component("dataset", dataset),
+                self._component("model", model),
+                methods,
             )
 
     def _problem_cells(
@@ -143,8 +150,9 @@ class _Planner:
         setting = self._setting(task, overrides)
         what = f"{task.choice.name} on {dataset.choice.label} with {model.choice.label}"
         accepts = getattr(target(task.config), "accepts", frozenset({"classes", "number"}))
-        if target(dataset.config).predicts not in accepts:
-            why = f"{task.choice.name} has no case where a {target(dataset.config).predicts} is predicted"
+        predicted = target(dataset.config).predicts
+        if predicted not in accepts:
+            why = f"{task.choice.name} has no case where {predicted} are predicted"
             self.refused.append((what, why))
             return
         fitting = [m for m in methods if self._fits(m, model, what)]
@@ -153,14 +161,26 @@ class _Planner:
             return
         for seed, method in product(self._experiment.seeds, fitting):
             yield Cell(
-                self._experiment.suite, task, asdict(setting), setting_text(setting),
-                dataset, model, method, seed, data_hash,
+                self._experiment.suite,
+                task,
+                asdict(setting),
+                setting_text(setting),
+                dataset,
+                model,
+                method,
+                seed,
+                data_hash,
             )
 
     def _fits(self, method: Component, model: Component, what: str) -> bool:
         lacking = target(method.config).needs - build(model.config, "model").capabilities
         if lacking:
-            self.refused.append((f"{method.choice.label}, {what}", f"the model offers no {', '.join(sorted(lacking))}"))
+            self.refused.append(
+                (
+                    f"{method.choice.label}, {what}",
+                    f"the model offers no {', '.join(sorted(lacking))}",
+                )
+            )
         return not lacking
 
     def _choices(self, block: Mapping[str, Any], axis: str) -> list[Choice]:
@@ -189,14 +209,9 @@ class _Planner:
 
     def _setting(self, task: Component, overrides: Config) -> Any:
         """The task's setting: the yaml's defaults, with fields replaced."""
-        name, cls = task.choice.name, target(task.config).Setting  # type: ignore[attr-defined]
-        known = [field.name for field in fields(cls)]
-        for key in overrides:
-            if key not in known:
-                raise did_you_mean(key, known, f"setting of {name}")
-        defaults = self._shelf.config("task", name).get("setting", {})
-        named = {"_target_": f"{cls.__module__}.{cls.__qualname__}", **defaults, **overrides}
-        return build(named, f"setting of {name}")
+        defaults = self._shelf.config("task", task.choice.name).get("setting", {})
+        cls = target(task.config).Setting
+        return make_setting(cls, defaults, overrides, f"setting of {task.choice.name}")
 
     def _hash(self, dataset: Component) -> str | None:
         """The data's fingerprint, remembered by what loads it; None where it is absent."""

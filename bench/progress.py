@@ -35,7 +35,9 @@ class Progress:
         if self._bar.disable and (now - self._last >= self._every or self._n == self._total):
             self._last = now
             left = (now - self._started) / self._n * (self._total - self._n)
-            line = f"{self._suite}: {self._n}/{self._total} cells, {self._text()}, {left:.0f} s left"
+            line = (
+                f"{self._suite}: {self._n}/{self._total} cells, {self._text()}, {left:.0f} s left"
+            )
             print(line, file=sys.stderr, flush=True)
 
     def __enter__(self) -> "Progress":

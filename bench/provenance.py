@@ -57,7 +57,9 @@ def _commit() -> tuple[str | None, bool | None]:
         return None, None
     git = ["git", "-C", str(here)]
     try:
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        head = subprocess.run(
+            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        )
         status = subprocess.run(
             [*git, "status", "--porcelain"], capture_output=True, text=True, check=True
         )

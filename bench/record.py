@@ -1,9 +1,11 @@
 """A record: what a cell left behind, one file, written atomically."""
 
+import contextlib
 import hashlib
 import json
 import logging
 import os
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -128,6 +130,14 @@ def read(path: Path) -> Record:
     if key_of(loaded["config"]) != loaded["key"] or path.stem != loaded["key"]:
         raise ValueError(f"{path}: its key is not that of its configuration")
     return Record(**{name: value for name, value in loaded.items() if name in known})
+
+
+def sweep_drafts(folder: Path, older_than: float = 60.0) -> None:
+    """Remove drafts that a killed process left; one younger than so many seconds is being written."""
+    for draft in folder.glob(".*.tmp"):
+        with contextlib.suppress(OSError):
+            if time.time() - draft.stat().st_mtime > older_than:
+                draft.unlink()
 
 
 def read_all(folder: Path) -> Iterator[Record]:

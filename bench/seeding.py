@@ -25,9 +25,7 @@ def stream(seed: int, *axes: str) -> np.random.Generator:
     >>> bool(stream(0, "split", "digits").random() == stream(0, "split", "wine").random())
     False
     """
-    words = [
-        int.from_bytes(hashlib.sha256(axis.encode()).digest()[:8], "little") for axis in axes
-    ]
+    words = [int.from_bytes(hashlib.sha256(axis.encode()).digest()[:8], "little") for axis in axes]
     return np.random.default_rng(np.random.SeedSequence([seed, *words]))
 
 

@@ -1,7 +1,7 @@
-"""What `earnest run` can be told: the schema that Hydra checks, and how it becomes an experiment."""
+"""What `earnest run` can be told: the schema that Hydra checks, and the experiment it means."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,28 @@ from bench.plan import BLOCK_KEYS, Experiment
 
 
 @dataclass
+class Axes:
+    """What is given beside an experiment, or instead of one.
+
+    They have a node of their own because Hydra takes `method=lime` for a choice in its config
+    group `method`: the command line writes `axes.method=lime` for it.
+    """
+
+    task: Any = None
+    setting: Any = None
+    dataset: Any = None
+    model: Any = None
+    method: Any = None
+
+
+@dataclass
 class Settings:
     """Every key of `conf/config.yaml`; its comments say what each one does."""
 
     experiment: Any = None
     suite: str = "adhoc"
     grid: list[Any] = field(default_factory=list)
-    task: Any = None
-    setting: Any = None
-    dataset: Any = None
-    model: Any = None
-    method: Any = None
+    axes: Axes = field(default_factory=Axes)
     seed: Any = 0
     results_dir: str | None = None
     data_dir: str | None = None
@@ -47,7 +58,14 @@ def from_hydra(config: DictConfig) -> Settings:
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
     known = {f.name for f in fields(Settings)}
-    return Settings(**{str(key): value for key, value in plain.items() if key in known})
+    values = {str(key): value for key, value in plain.items() if key in known}
+    return Settings(**{**values, "axes": Axes(**values.get("axes", {}))})
+
+
+def with_axes(override: str) -> str:
+    """`method=lime` as `axes.method=lime`; every other override as it is."""
+    name = override.lstrip("+").partition("=")[0].partition(".")[0]
+    return f"axes.{override.lstrip('+')}" if name in BLOCK_KEYS and "=" in override else override
 
 
 def experiment_of(settings: Settings, shelf: Shelf) -> Experiment:
@@ -58,9 +76,9 @@ def experiment_of(settings: Settings, shelf: Shelf) -> Experiment:
     of that task. Without an experiment the axes make a grid of one block.
     """
     seeds = _seeds(settings.seed)
-    axes = {key: getattr(settings, key) for key in BLOCK_KEYS}
+    axes = asdict(settings.axes)
     if not settings.grid:
-        if settings.task is None:
+        if settings.axes.task is None:
             names = ", ".join(shelf.names("experiment"))
             raise ConfigError(f"nothing to run: give experiment=NAME ({names}) or task=NAME")
         return Experiment(settings.suite, (axes,), seeds)

@@ -1,6 +1,7 @@
 """What a trained model offers, and the recipe that trains it."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -20,6 +21,7 @@ trajectory by which it was trained. retrain : training again without chosen rows
 """
 
 
+@runtime_checkable
 class Model(Protocol):
     """A trained model.
 
@@ -31,10 +33,17 @@ class Model(Protocol):
     trajectory : the SGD run that trained it, or None.
     """
 
-    n_classes: int
-    calls: Calls
-    module: nn.Module | None
-    trajectory: "Trajectory | None"
+    @property
+    def n_classes(self) -> int: ...
+
+    @property
+    def calls(self) -> Calls: ...
+
+    @property
+    def module(self) -> nn.Module | None: ...
+
+    @property
+    def trajectory(self) -> "Trajectory | None": ...
 
     def margins(self, inputs: Float[Tensor, "n *features"]) -> Float[Tensor, "n outputs"]:
         """Scores before the softmax, one column a class, float64; one column for regression.
@@ -43,7 +52,7 @@ class Model(Protocol):
         """
         ...
 
-    def retrain(self, keep: Bool[Tensor, "m n_train"]) -> "list[Model]":
+    def retrain(self, keep: Bool[Tensor, "m n_train"]) -> "Sequence[Model]":
         """The models trained in the same way on the kept rows alone, one per row of `keep`.
 
         Raises `ValueError` where the model cannot be trained again.
@@ -51,6 +60,7 @@ class Model(Protocol):
         ...
 
 
+@runtime_checkable
 class Recipe(Protocol):
     """How to train a model: a frozen dataclass, its fields are the hyperparameters.
 

@@ -122,4 +122,4 @@ def leave_one_out_flops(trajectory: Trajectory) -> float:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         objective.module(objective.samples.inputs[:1])
     visits = sum(len(rows) for rows in schedule.batches)
-    return 3.0 * counter.get_total_flops() * visits * len(objective.samples)
+    return 3.0 * float(counter.get_total_flops()) * visits * len(objective.samples)

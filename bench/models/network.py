@@ -1,5 +1,6 @@
 """Networks: architectures as data, and the trained model around a module."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -10,7 +11,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from bench.clock import Calls
-from bench.models.trajectory import Trajectory, flatten, load_flat
+from bench.models.stack import unflatten
+from bench.models.trajectory import Trajectory
 
 Activation = Literal["relu", "gelu", "softplus", "tanh"]
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -63,7 +65,7 @@ class CNN:
         return nn.Sequential(*layers)
 
 
-def as_margins(outputs: Float[Tensor, "n k"], n_classes: int) -> Float[Tensor, "n outputs"]:
+def as_margins(outputs: Float[Tensor, "*n k"], n_classes: int) -> Float[Tensor, "*n outputs"]:
     """One column a class: a single logit z of two classes stands for the margins (0, z)."""
     if n_classes == 2 and outputs.shape[-1] == 1:
         return torch.cat([torch.zeros_like(outputs), outputs], dim=-1)
@@ -84,13 +86,18 @@ class Network:
 
     def retrain(self, keep: Bool[Tensor, "m n_train"]) -> "list[Network]":
         if self.trajectory is None:
-            raise ValueError("this network was trained without recording: it can't be retrained")
+            raise ValueError(
+                "this network can't be retrained: its training wasn't recorded (record=true does)"
+            )
         finals = self.trajectory.retrain(keep)
-        return [self.with_parameters(final) for final in finals]
+        return [Network(with_parameters(self.module, flat), self.n_classes) for flat in finals]
 
-    def with_parameters(self, flat: Float[Tensor, " p"]) -> "Network":
-        """The same architecture with other weights, and no trajectory of its own."""
-        return Network(load_flat(self.module, flat), self.n_classes)
+
+def with_parameters(module: nn.Module, flat: Float[Tensor, " p"]) -> nn.Module:
+    """A copy of `module` in eval mode with the parameters `flat`."""
+    copied = copy.deepcopy(module)
+    copied.load_state_dict({**copied.state_dict(), **unflatten(module, flat.detach().clone())})
+    return copied.eval()
 
 
 def initial(
@@ -103,6 +110,3 @@ def initial(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(rng.integers(2**63)))
         return architecture.build(shape, n_outputs).eval()
-
-
-__all__ = ["CNN", "MLP", "Architecture", "Network", "as_margins", "flatten", "initial"]

@@ -1,28 +1,36 @@
 """The recipe of a network trained by plain SGD, its run recorded."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.data import Samples
 from bench.models.base import Capability, Model
-from bench.models.network import Architecture, Network, as_margins, initial
-from bench.models.trajectory import Trajectory, load_flat, run
+from bench.models.network import Architecture, Network, as_margins, initial, with_parameters
+from bench.models.stack import flatten
+from bench.models.trajectory import Objective, Schedule, Trajectory, run
+
+SMALL_BYTES = 8 * 2**20
+"""Up to this size every step of a run is kept. Each cell reads its problem from a file: 8 MiB
+take some milliseconds, and beyond that replaying an epoch is cheaper than keeping it."""
 
 
 def row_losses(
-    outputs: Float[Tensor, "b k"], targets: Tensor
-) -> Float[Tensor, " b"]:
+    outputs: Float[Tensor, "*m b k"], targets: Float[Tensor, " b"] | Int[Tensor, " b"]
+) -> Float[Tensor, "*m b"]:
     """Cross-entropy of class targets, half the squared error of real ones."""
     if targets.is_floating_point():
         return (outputs.squeeze(-1) - targets).square() / 2
     margins = as_margins(outputs, 2) if outputs.shape[-1] == 1 else outputs
-    return functional.cross_entropy(margins, targets, reduction="none")
+    wanted = targets.expand(margins.shape[:-1]).flatten()
+    losses = functional.cross_entropy(margins.flatten(0, -2), wanted, reduction="none")
+    return losses.view(margins.shape[:-1])
 
 
 @dataclass(frozen=True)
@@ -53,51 +61,54 @@ class SGD:
 
     version: ClassVar[int] = 1
 
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "learning_rate"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}={getattr(self, name)}: wanted more than 0")
+
     @property
     def capabilities(self) -> frozenset[Capability]:
-        recorded: frozenset[Capability] = frozenset({"replay", "retrain"})
-        return frozenset({"black_box", "gradient"}) | (recorded if self.record else frozenset())
+        if self.record:
+            return frozenset({"black_box", "gradient", "replay", "retrain"})
+        return frozenset({"black_box", "gradient"})
 
     def fit(self, samples: Samples, *, rng: np.random.Generator) -> Network:
         init_rng, order_rng = rng.spawn(2)
-        module = self._module(samples, init_rng)
-        batches = self._batches(len(samples), order_rng)
-        rates = self._rates(len(batches))
-        trajectory = run(module, row_losses, samples, batches, rates, self.weight_decay)
-        return self._network(trajectory)
+        objective = self._objective(samples, init_rng)
+        start = flatten(objective.module)
+        schedule = self._schedule(len(samples), order_rng)
+        return self._network(run(objective, schedule, start, self._stride(start, schedule)))
 
     def arrays(self, model: Model) -> dict[str, np.ndarray]:
-        trajectory = model.trajectory
-        if trajectory is None:
+        if model.trajectory is None:
             assert model.module is not None
-            return {"final": torch.cat([p.reshape(-1) for p in model.module.parameters()]).detach().numpy()}
+            return {"final": flatten(model.module).numpy()}
+        trajectory = model.trajectory
         return {
-            "parameters": trajectory.parameters.numpy(),
-            "batches": torch.cat(trajectory.batches).numpy(),
-            "sizes": np.array([len(rows) for rows in trajectory.batches]),
+            "snapshots": trajectory.snapshots.numpy(),
+            "stride": np.array(trajectory.stride),
+            "batches": torch.cat(trajectory.schedule.batches).int().numpy(),
+            "sizes": np.array([len(rows) for rows in trajectory.schedule.batches]),
         }
 
     def restore(self, arrays: dict[str, np.ndarray], samples: Samples) -> Network:
-        module = self._module(samples, np.random.default_rng(0))
+        objective = self._objective(samples, np.random.default_rng(0))
         if "final" in arrays:
-            return Network(load_flat(module, torch.from_numpy(arrays["final"])), samples.n_classes)
-        batches = torch.from_numpy(arrays["batches"]).split(arrays["sizes"].tolist())
-        return self._network(
-            Trajectory(
-                module,
-                row_losses,
-                samples,
-                torch.from_numpy(arrays["parameters"]),
-                batches,
-                self._rates(len(batches)),
-                self.weight_decay,
-            )
-        )
+            final = torch.from_numpy(arrays["final"])
+            return Network(with_parameters(objective.module, final), samples.n_classes)
+        batches = torch.from_numpy(arrays["batches"]).long().split(arrays["sizes"].tolist())
+        schedule = self._scheduled(batches)
+        snapshots = torch.from_numpy(arrays["snapshots"])
+        return self._network(Trajectory(objective, schedule, snapshots, int(arrays["stride"])))
 
     def _network(self, trajectory: Trajectory) -> Network:
-        module = load_flat(trajectory.module, trajectory.parameters[-1])
+        objective = trajectory.objective
+        module = with_parameters(objective.module, trajectory.final)
         kept = trajectory if self.record else None
-        return Network(module, trajectory.samples.n_classes, kept)
+        return Network(module, objective.samples.n_classes, kept, objective.calls)
+
+    def _objective(self, samples: Samples, rng: np.random.Generator) -> Objective:
+        return Objective(self._module(samples, rng), row_losses, samples, self.weight_decay)
 
     def _module(self, samples: Samples, rng: np.random.Generator) -> nn.Module:
         n_outputs = max(samples.n_classes, 1)
@@ -107,15 +118,27 @@ class SGD:
             n_outputs = 1
         return initial(self.architecture, samples.inputs.shape[1:], n_outputs, rng=rng)
 
-    def _batches(self, n: int, rng: np.random.Generator) -> tuple[Tensor, ...]:
+    def _schedule(self, n: int, rng: np.random.Generator) -> Schedule:
         per_epoch = max(1, -(-n // self.batch_size))
-        return tuple(
-            torch.from_numpy(rows)
-            for _ in range(self.epochs)
-            for rows in np.array_split(rng.permutation(n), per_epoch)
+        return self._scheduled(
+            tuple(
+                torch.from_numpy(rows)
+                for _ in range(self.epochs)
+                for rows in np.array_split(rng.permutation(n), per_epoch)
+            )
         )
+
+    def _scheduled(self, batches: tuple[Tensor, ...]) -> Schedule:
+        return Schedule(batches, self._rates(len(batches)), len(batches) // self.epochs)
 
     def _rates(self, steps: int) -> tuple[float, ...]:
         if self.decay == "none":
             return (self.learning_rate,) * steps
-        return tuple(self.learning_rate / np.sqrt(c) for c in range(1, steps + 1))
+        return tuple(self.learning_rate / math.sqrt(c) for c in range(1, steps + 1))
+
+    def _stride(self, start: Float[Tensor, " p"], schedule: Schedule) -> int:
+        """From one kept step to the next: every step if that is small, else every epoch."""
+        if not self.record:
+            return len(schedule)
+        all_steps = (len(schedule) + 1) * start.numel() * start.element_size()
+        return 1 if all_steps <= SMALL_BYTES else schedule.steps_per_epoch

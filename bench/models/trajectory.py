@@ -3,6 +3,7 @@
 Hara, Nitanda, Maehara, *Data Cleansing for Models Trained with SGD*, NeurIPS 2019, Sec. 2-4.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -126,9 +127,7 @@ class Trajectory:
                 t = k * self.stride + offset
                 yield passed[offset], self.schedule.batches[t], self.schedule.rates[t]
 
-    def retrain(
-        self, keep: Bool[Tensor, "m n_train"], since: int = 0
-    ) -> Float[Tensor, "m p"]:
+    def retrain(self, keep: Bool[Tensor, "m n_train"], since: int = 0) -> Float[Tensor, "m p"]:
         """Final parameters of the runs on the kept rows alone: same start, order and rates.
 
         Parameters
@@ -136,17 +135,16 @@ class Trajectory:
         keep : one run a row.
         since : the step up to which the recorded run is followed; one with a snapshot.
         """
-        start = self.snapshots[since // self.stride]
         if since % self.stride:
             raise ValueError(f"no snapshot at step {since}: wanted a multiple of {self.stride}")
+        start = self.snapshots[since // self.stride]
         together = CHUNK_NUMBERS // len(start) if stackable(self.objective.module) else 1
         steps = range(since, len(self.schedule))
         finals = []
         for part in keep.split(max(together, 1)):
-            flats = start.expand(len(part), -1)
-            for flats in descend(self.objective, self.schedule, flats, steps, part):
-                pass
-            finals.append(flats)
+            starts = start.expand(len(part), -1)
+            passed = descend(self.objective, self.schedule, starts, steps, part)
+            finals.append(deque(passed, maxlen=1).pop())
         return torch.cat(finals)
 
     def _replay(self, k: int) -> Float[Tensor, "stride_plus_1 p"]:

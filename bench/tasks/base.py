@@ -1,22 +1,19 @@
 """What every task, method and score agrees on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
+from bench.components import Config, build, did_you_mean
+from bench.isolation import Unsupported
 from bench.models.base import Capability
 
 P = TypeVar("P")
+P_contra = TypeVar("P_contra", contravariant=True)
+E_co = TypeVar("E_co", covariant=True)
 H = TypeVar("H")
-E = TypeVar("E")
-
-class Unsupported(Exception):
-    """A method's answer to a problem that it cannot explain: the reason, in a sentence.
-
-    It becomes the status `unsupported` of the cell, not a failure.
-    """
 
 
 @dataclass(frozen=True)
@@ -95,7 +92,7 @@ class Case(Generic[P, H]):
 
 
 @runtime_checkable
-class Method(Protocol[P, E]):
+class Method(Protocol[P_contra, E_co]):
     """Answers a problem. A frozen dataclass: its fields are its hyperparameters.
 
     `version` rises when the same fields and seed give another answer. `needs` names what the
@@ -106,22 +103,27 @@ class Method(Protocol[P, E]):
     version: ClassVar[int]
     needs: ClassVar[frozenset[Capability]]
 
-    def explain(self, problem: P, *, rng: np.random.Generator) -> E:
+    def explain(self, problem: P_contra, *, rng: np.random.Generator) -> E_co:
         """The explanation; raises `Unsupported` with a reason where there can be none."""
         ...
 
 
+@runtime_checkable
 class Task(Protocol):
     """What is asked, and how an answer is scored.
 
-    `Setting` is the task's frozen dataclass of what changes the problem, `metrics` its scores
-    (the first is the headline).
+    `Setting` is the task's frozen dataclass of what changes the problem; its class attribute
+    `shown` names the fields that stand in every table. `metrics` are its scores (the first is
+    the headline), `accepts` the kinds of target (`classes`, `number`) it has cases for,
+    `adapts` whether a method meets cases made for it alone.
     """
 
     name: ClassVar[str]
     version: ClassVar[int]
     metrics: ClassVar[tuple[Metric, ...]]
     Setting: ClassVar[type]
+    accepts: ClassVar[frozenset[str]]
+    adapts: ClassVar[bool]
 
     def refuses(self, data: Any, setting: Any) -> str | None:
         """Why this task has no case on such data, or None."""
@@ -144,3 +146,56 @@ class Task(Protocol):
     def tiny(self) -> Any:
         """A problem that any method answers in a blink: warm-up and conformance."""
         ...
+
+
+def make_setting(cls: type, defaults: Config, overrides: Config, what: str) -> Any:
+    """The setting of a task: its yaml's defaults, with fields replaced.
+
+    Raises
+    ------
+    ConfigError
+        for an unknown field or a value of the wrong type.
+    """
+    for key in overrides:
+        if key not in cls.__dataclass_fields__:  # type: ignore[attr-defined]
+            raise did_you_mean(key, cls.__dataclass_fields__, what)  # type: ignore[attr-defined]
+    path = f"{cls.__module__}.{cls.__qualname__}"
+    return build({"_target_": path, **defaults, **overrides}, what)
+
+
+def setting_text(setting: Any) -> str:
+    """A setting in short: the fields named in its `shown`, and those that aren't the default.
+
+    Examples
+    --------
+    >>> @dataclass(frozen=True)
+    ... class Setting:
+    ...     shown: ClassVar[tuple[str, ...]] = ("reference",)
+    ...     reference: str = "mean"
+    ...     draws: int = 32
+    >>> setting_text(Setting())
+    'reference=mean'
+    >>> setting_text(Setting(draws=8))
+    'reference=mean draws=8'
+    """
+    shown = getattr(setting, "shown", ())
+    texts = [
+        f"{f.name}={getattr(setting, f.name)}"
+        for f in fields(setting)
+        if f.name in shown or getattr(setting, f.name) != f.default
+    ]
+    return " ".join(texts) or "default"
+
+
+__all__ = [
+    "Capability",
+    "Case",
+    "Method",
+    "Metric",
+    "Score",
+    "Scores",
+    "Task",
+    "Unsupported",
+    "make_setting",
+    "setting_text",
+]

@@ -25,7 +25,9 @@ class ToyData:
         if self.rows == 0:
             raise DataMissing("toy.csv (sha256 00) is absent: set data_dir")
         values = np.arange(self.rows, dtype=float)[:, None]
-        return Table("toy", values, (Column("x"),), np.arange(self.rows) % 2, ("a", "b"), "MIT", "-")
+        return Table(
+            "toy", values, (Column("x"),), np.arange(self.rows) % 2, ("a", "b"), "MIT", "-"
+        )
 
 
 @dataclass(frozen=True)

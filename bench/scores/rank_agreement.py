@@ -1,0 +1,46 @@
+"""How well a ranking of training rows agrees with a true one."""
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.stats import kendalltau, rankdata
+
+
+def kendall_tau(values: Float[np.ndarray, " n"], truth: Float[np.ndarray, " n"]) -> float:
+    """Kendall's tau-b, in [-1, 1]; NaN where either is constant."""
+    return float(kendalltau(values, truth).statistic)
+
+
+def jaccard_of_extremes(
+    values: Float[np.ndarray, " n"], truth: Float[np.ndarray, " n"], k: int
+) -> float:
+    """Jaccard index of the two sets {k smallest, k largest}, in [0, 1].
+
+    NaN where n < 2 k, so that there are no such sets. Ties go to the row that comes first.
+
+    References
+    ----------
+    Hara, Nitanda, Maehara, *Data Cleansing for Models Trained with SGD*, NeurIPS 2019, Sec. 7.1
+    (k = 10).
+    """
+    if len(values) < 2 * k:
+        return float("nan")
+    found, true = _extremes(values, k), _extremes(truth, k)
+    return len(found & true) / len(found | true)
+
+
+def auc(values: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]) -> float:
+    """Share of pairs in which the positive row has the larger value, a tie counting half.
+
+    NaN where all rows are of one kind.
+    """
+    n_positive = int(positive.sum())
+    n_negative = len(positive) - n_positive
+    if not n_positive or not n_negative:
+        return float("nan")
+    above = rankdata(values)[positive].sum() - n_positive * (n_positive + 1) / 2
+    return float(above / (n_positive * n_negative))
+
+
+def _extremes(values: Float[np.ndarray, " n"], k: int) -> set[int]:
+    order = np.argsort(values, kind="stable")
+    return {*order[:k].tolist(), *order[len(order) - k :].tolist()}

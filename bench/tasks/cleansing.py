@@ -1,0 +1,347 @@
+"""Cleansing: which training rows did harm, and what the network gains without them."""
+
+import math
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+
+from bench.data import Data, Samples, encode, flip_labels, split
+from bench.models.base import Model, Recipe
+from bench.models.influence import leave_one_out, leave_one_out_flops
+from bench.models.network import MLP
+from bench.models.sgd import SGD
+from bench.models.trajectory import Trajectory
+from bench.scores.rank_agreement import auc, jaccard_of_extremes, kendall_tau
+from bench.scores.retraining import Curve, removal_counts, removal_curves
+from bench.tasks.base import Case, Method, Metric, Score, Scores, Unsupported
+
+_PAPER = "Hara, Nitanda, Maehara, Data Cleansing for Models Trained with SGD, NeurIPS 2019"
+_PERCENTS = re.compile(r"percent \d+(\.\d+)?(/\d+(\.\d+)?)*")
+
+
+@dataclass(frozen=True)
+class CleansingSetting:
+    """What changes the problem.
+
+    Parameters
+    ----------
+    split : a scheme of `bench.data.split`. Half of the validation rows is the query that
+        methods see, the other half chooses how many rows to remove.
+    flip : share of the training rows that get a wrong label.
+    removals : how many rows are removed, as `percent 0.5/1/2` of the training rows; removing
+        none is always among them.
+    random_draws : random orders of removal to compare with.
+    truth_flops : the true leave-one-out is computed where it takes no more floating-point
+        operations than this (a core does about 10^10 a second here).
+    extremes : rows at each end of the ranking that `jaccard` compares.
+    """
+
+    shown: ClassVar[tuple[str, ...]] = ("flip",)
+
+    split: str = "percent 60/20/20"
+    flip: float = 0.0
+    removals: str = "percent 0.5/1/2/5/10/20"
+    random_draws: int = 5
+    truth_flops: float = 3e10
+    extremes: int = 10
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.flip < 1:
+            raise ValueError(f"flip={self.flip}: wanted a share from 0 to below 1")
+        if not _PERCENTS.fullmatch(self.removals) or max(self.percents) >= 100:
+            raise ValueError(f"removals={self.removals!r}: wanted 'percent 0.5/1/2', each < 100")
+        for name in ("random_draws", "extremes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: wanted at least 1")
+
+    @property
+    def percents(self) -> tuple[float, ...]:
+        return tuple(float(part) for part in self.removals.removeprefix("percent ").split("/"))
+
+
+@dataclass(frozen=True)
+class CleansingProblem:
+    """Which rows of `train` harmed the `model` on `validation`?
+
+    Attributes
+    ----------
+    model : trained on `train`, its run of SGD recorded.
+    train : the training rows, with the labels that the model saw.
+    validation : the query, disjoint from all rows by which an answer is scored.
+    """
+
+    model: Model
+    train: Samples
+    validation: Samples
+
+    @cached_property
+    def trajectory(self) -> Trajectory:
+        """The recorded run; raises `Unsupported` where there is none."""
+        if self.model.trajectory is None:
+            raise Unsupported("needs a network whose training was recorded (record=true)")
+        return self.model.trajectory
+
+
+@dataclass(frozen=True)
+class Influence:
+    """What each training row did to the model.
+
+    Attributes
+    ----------
+    values : change of the mean loss on the query when the row is removed and the model trained
+        again; negative = harmful. Only its order is scored: the smallest are removed first.
+    """
+
+    values: Float[np.ndarray, " n_train"]
+
+
+@dataclass(frozen=True)
+class Held:
+    """What scoring needs and no method sees.
+
+    Attributes
+    ----------
+    selection : rows that choose how many to remove. test : rows that score.
+    removed : how many rows are removed, the first count 0.
+    random : curves of random orders of removal.
+    truth : the true leave-one-out on the query, None where it is too dear.
+    flipped : the training rows whose labels are wrong on purpose.
+    rows : place of each training row in the data set.
+    extremes : see `CleansingSetting`.
+    """
+
+    selection: Samples
+    test: Samples
+    removed: tuple[int, ...]
+    random: tuple[Curve, ...]
+    truth: Float[np.ndarray, " n_train"] | None
+    flipped: Bool[np.ndarray, " n_train"]
+    rows: Int[np.ndarray, " n_train"]
+    extremes: int
+
+
+CleansingCase = Case[CleansingProblem, Held]
+
+
+@dataclass(frozen=True)
+class Cleansing:
+    """Remove the rows that an explanation calls harmful, train again, and look at test data."""
+
+    name: ClassVar[str] = "cleansing"
+    version: ClassVar[int] = 1
+    accepts: ClassVar[frozenset[str]] = frozenset({"classes"})
+    adapts: ClassVar[bool] = False
+    Setting: ClassVar[type] = CleansingSetting
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric(
+            "cleansing_gain",
+            "higher",
+            (-1.0, 1.0),
+            "share of test rows",
+            "test accuracy of the model trained again without the m most harmful rows, minus that "
+            "of the model trained on all; same start and order of batches; m is chosen, 0 among "
+            "the choices, by the loss on validation rows that aren't the query",
+            f"{_PAPER}, Sec. 7.2 (Retrain All); the choice of m: earnest",
+        ),
+        Metric(
+            "gain_over_random",
+            "higher",
+            (-1.0, 1.0),
+            "share of test rows",
+            "cleansing_gain minus the mean gain of removing as many rows at random",
+            "earnest",
+        ),
+        Metric(
+            "cleansing_gain_last",
+            "higher",
+            (-1.0, 1.0),
+            "share of test rows",
+            "like cleansing_gain, but only the last epoch is trained again; m is chosen anew",
+            f"{_PAPER}, Sec. 7.2 (Retrain Last); the choice of m: earnest",
+        ),
+        Metric(
+            "test_loss_change",
+            "lower",
+            (-math.inf, math.inf),
+            "nats",
+            "mean test loss after the removal that cleansing_gain scores, minus before",
+            "earnest",
+        ),
+        Metric(
+            "kendall_tau",
+            "higher",
+            (-1.0, 1.0),
+            "",
+            "Kendall's tau-b between the values and the true leave-one-out change of the query's "
+            "loss, over all training rows",
+            f"{_PAPER}, Sec. 7.1",
+        ),
+        Metric(
+            "jaccard",
+            "higher",
+            (0.0, 1.0),
+            "",
+            "Jaccard index of the k smallest and k largest values with those of the true "
+            "leave-one-out",
+            f"{_PAPER}, Sec. 7.1",
+        ),
+        Metric(
+            "mislabel_auc",
+            "none",
+            (0.0, 1.0),
+            "",
+            "area under the ROC curve of finding the flipped labels by small values; finding "
+            "wrong labels isn't finding harmful ones",
+            "earnest",
+        ),
+    )
+
+    def refuses(self, data: Data | None, setting: CleansingSetting) -> str | None:
+        if data is not None and not data.class_names:
+            return "cleansing scores accuracy: it needs classes"
+        return None
+
+    def case(
+        self, data: Data, recipe: Recipe, setting: CleansingSetting, *, rng: np.random.Generator
+    ) -> CleansingCase:
+        lacking = {"replay", "retrain"} - recipe.capabilities
+        if lacking:
+            raise Unsupported(f"cleansing trains again: the model offers no {', '.join(lacking)}")
+        split_rng, noise_rng, model_rng, case_rng = rng.spawn(4)
+        parts = split(data, setting.split, rng=split_rng)
+        query, selection = np.array_split(case_rng.permutation(parts.validation), 2)
+        check_disjoint(train=parts.train, query=query, selection=selection, test=parts.test)
+        samples = encode(data, parts.train).samples
+        train, flipped = _flip(samples.rows(parts.train), setting.flip, noise_rng)
+        problem = CleansingProblem(recipe.fit(train, rng=model_rng), train, samples.rows(query))
+        removed = removal_counts(setting.percents, len(train))
+        orders = [case_rng.permutation(len(train)) for _ in range(setting.random_draws)]
+        held_out = samples.rows(selection), samples.rows(parts.test)
+        random = removal_curves(problem.trajectory, tuple(orders), removed, *held_out)
+        truth = _truth(problem, setting.truth_flops)
+        held = Held(*held_out, removed, random, truth, flipped, parts.train, setting.extremes)
+        return Case(problem, held)
+
+    def adapt(
+        self,
+        case: CleansingCase,
+        method: Method[CleansingProblem, Influence],
+        *,
+        rng: np.random.Generator,
+    ) -> tuple[CleansingCase, ...]:
+        return (case,)
+
+    def scores(
+        self, cases: tuple[CleansingCase, ...], explanations: tuple[Influence, ...]
+    ) -> Scores:
+        (case,), (explanation,) = cases, explanations
+        problem, held = case.problem, case.held
+        values = _checked(explanation, len(problem.train))
+        order = np.argsort(values, kind="stable")
+        rest = (order,), held.removed, held.selection, held.test
+        (curve,) = removal_curves(problem.trajectory, *rest)
+        (last,) = removal_curves(problem.trajectory, *rest, since=problem.trajectory.last_epoch)
+        scores = {**_gains(curve, last, held), **_agreement(values, held)}
+        gain = scores["cleansing_gain"]
+        note = gain.note + _classes_left(problem.train, order, held.removed[curve.chosen])
+        scores["cleansing_gain"] = Score(gain.value, note=note)
+        return Scores(scores, _details(curve, last, held, order))
+
+    def tiny(self) -> CleansingProblem:
+        """Sixteen points of two classes and a logistic regression."""
+        rng = np.random.default_rng(0)
+        targets = np.arange(24) % 2
+        inputs = rng.normal(size=(24, 3)) + targets[:, None]
+        samples = Samples(torch.tensor(inputs).float(), torch.tensor(targets), 2)
+        train, validation = samples.rows(np.arange(16)), samples.rows(np.arange(16, 24))
+        model = SGD(MLP(), epochs=2, batch_size=8).fit(train, rng=rng)
+        return CleansingProblem(model, train, validation)
+
+
+def check_disjoint(**parts: Int[np.ndarray, " n"]) -> None:
+    """Raise `ValueError` where two parts share a row: test data must not choose its training."""
+    for (one, rows), (other, others) in combinations(parts.items(), 2):
+        shared = np.intersect1d(rows, others)
+        if shared.size:
+            raise ValueError(f"{one} and {other} share {shared.size} rows, {shared[0]} among them")
+
+
+def _flip(
+    train: Samples, share: float, rng: np.random.Generator
+) -> tuple[Samples, Bool[np.ndarray, " n_train"]]:
+    targets, flipped = flip_labels(train.targets, share, train.n_classes, rng=rng)
+    return Samples(train.inputs, targets, train.n_classes), flipped
+
+
+def _truth(problem: CleansingProblem, flops: float) -> Float[np.ndarray, " n_train"] | None:
+    if leave_one_out_flops(problem.trajectory) > flops:
+        return None
+    return leave_one_out(problem.trajectory, problem.validation).double().numpy()
+
+
+def _checked(explanation: Influence, n: int) -> Float[np.ndarray, " n_train"]:
+    values = np.asarray(explanation.values, dtype=float)
+    if values.shape != (n,) or not np.isfinite(values).all():
+        raise ValueError(f"wanted {n} finite values, one a training row, not {values}")
+    return values
+
+
+def _gains(curve: Curve, last: Curve, held: Held) -> dict[str, Score]:
+    i = curve.chosen
+    gain = curve.accuracy_gain(i)
+    at_random = float(np.mean([random.accuracy_gain(i) for random in held.random]))
+    removed = f"{held.removed[i]} of {len(held.flipped)} rows removed"
+    removed_last = f"{held.removed[last.chosen]} of {len(held.flipped)} rows removed"
+    return {
+        "cleansing_gain": Score(gain, note=removed),
+        "gain_over_random": Score(gain - at_random, note=removed),
+        "cleansing_gain_last": Score(last.accuracy_gain(last.chosen), note=removed_last),
+        "test_loss_change": Score(curve.loss_change(i), note=removed),
+    }
+
+
+def _agreement(values: Float[np.ndarray, " n_train"], held: Held) -> dict[str, Score]:
+    no_truth = Score(math.nan, note="the true leave-one-out is beyond truth_flops")
+    tau = jaccard = no_truth
+    if held.truth is not None:
+        k = held.extremes
+        tau = Score(kendall_tau(values, held.truth))
+        jaccard = Score(jaccard_of_extremes(values, held.truth, k), note=f"k = {k}")
+    found = Score(auc(-values, held.flipped))
+    if not held.flipped.any():
+        found = Score(math.nan, note="no label was flipped")
+    return {"kendall_tau": tau, "jaccard": jaccard, "mislabel_auc": found}
+
+
+def _classes_left(train: Samples, order: Int[np.ndarray, " n_train"], removed: int) -> str:
+    targets = train.targets.numpy()
+    left = len(np.unique(targets[order[removed:]]))
+    gone = len(np.unique(targets)) - left
+    return f"; {left} classes left of {left + gone}" if gone else ""
+
+
+def _details(
+    curve: Curve, last: Curve, held: Held, order: Int[np.ndarray, " n_train"]
+) -> dict[str, Any]:
+    at_random = held.random
+    return {
+        "removed": list(held.removed),
+        "n_train": len(order),
+        "chosen": held.removed[curve.chosen],
+        "chosen_last": held.removed[last.chosen],
+        "accuracy": curve.test.accuracy.tolist(),
+        "loss": curve.test.loss.tolist(),
+        "selection_accuracy": curve.selection.accuracy.tolist(),
+        "selection_loss": curve.selection.loss.tolist(),
+        "accuracy_last": last.test.accuracy.tolist(),
+        "loss_last": last.test.loss.tolist(),
+        "accuracy_random": np.mean([c.test.accuracy for c in at_random], axis=0).tolist(),
+        "loss_random": np.mean([c.test.loss for c in at_random], axis=0).tolist(),
+        "most_harmful": held.rows[order[: held.extremes]].tolist(),
+    }

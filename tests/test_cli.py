@@ -1,0 +1,163 @@
+"""The command line as users meet it: in a process of its own, from another folder."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+TOY = Path(__file__).parent / "toy"
+
+
+@pytest.fixture
+def earnest(tmp_path: Path):
+    """Runs `earnest ...` in an empty folder; results and cache lie there too."""
+
+    def run(*words: str, toy: bool = True) -> subprocess.CompletedProcess[str]:
+        known = ["--config-dir", str(TOY)] if toy and words[0] in ("run", "plan", "list") else []
+        return subprocess.run(
+            [sys.executable, "-m", "bench", words[0], *known, *words[1:]],
+            cwd=tmp_path,
+            env={**os.environ, "EARNEST_CACHE": str(tmp_path / "cache")},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run
+
+
+def records(folder: Path) -> list[dict]:
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+
+
+def test_run_plan_and_run_again(earnest, tmp_path: Path):
+    """A suite is run once; a second run computes nothing; the plan says so."""
+    first = earnest("run", "experiment=toy", "page=false")
+    assert first.returncode == 0, first.stderr
+    suite = tmp_path / "results/runs/toy"
+    written = {path.name: path.stat().st_mtime_ns for path in suite.glob("*.json")}
+    assert len(written) == 6
+    assert "toy/mean" in first.stdout
+    again = earnest("run", "experiment=toy", "page=false")
+    assert again.returncode == 0
+    assert "nothing left to run" in again.stdout
+    assert written == {path.name: path.stat().st_mtime_ns for path in suite.glob("*.json")}
+    assert "6 cells, 0 to run" in earnest("plan", "experiment=toy").stdout
+
+
+def test_bad_methods_leave_records_and_the_rest_goes_on(earnest, tmp_path: Path):
+    """One raises, one dies of SIGSEGV, one sleeps for ever: three statuses, exit code 3."""
+    ran = earnest("run", "experiment=toy_bad", "page=false", "seed=[0,1]")
+    assert ran.returncode == 3, ran.stderr
+    found = records(tmp_path / "results/runs/toy_bad")
+    assert Counter((r["method"], r["status"]) for r in found) == {
+        ("mean", "ok"): 2,
+        ("raises", "failed"): 2,
+        ("crashes", "crashed"): 2,
+        ("sleeps", "timeout"): 2,
+    }
+    reasons = {r["method"]: r["reason"] for r in found}
+    assert "I always raise" in reasons["raises"]
+    assert "SIGSEGV" in reasons["crashes"]
+    assert "3 s" in reasons["sleeps"]
+    assert all("RuntimeError" in r["traceback"] for r in found if r["method"] == "raises")
+    failures = earnest("failures", "toy_bad")
+    assert failures.returncode == 3
+    assert "I always raise" in failures.stdout
+    assert earnest("run", "experiment=toy_bad", "page=false", "seed=[0,1]").returncode == 3
+    alone = earnest("run", "experiment=toy_bad", "page=false", "method=raises", "suite=alone")
+    assert alone.returncode == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["experiment=tyo"], "did you mean toy"),
+        (["experiment=toy", "seed=abc"], "seed='abc'"),
+        (["experiment=toy", "sede=1"], "did you mean seed"),
+        (["experiment=toy", "method=maen"], "did you mean mean"),
+        (["experiment=toy", "dataset=tyo"], "did you mean toy"),
+        (["experiment=toy", "jobs=many"], "could not be converted"),
+        (["experiment=toy", "method=mean", "method=slow"], "given twice"),
+        (["experiment=toy", "setting={levl: 1}"], "did you mean level"),
+        (["experiment=toy", "results_dir=/proc/nowhere"], "can't be written"),
+        (["task=toy", "dataset=absent", "model=toy"], "data_dir"),
+        (["task=toy", "dataset=toy", "model=toy", "method=needs_gradient"], "gradient"),
+        ([], "experiment=NAME"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_runs(earnest, tmp_path: Path, words, said: str):
+    """One line with the way out, exit code 1, no record."""
+    ran = earnest("run", *words)
+    assert ran.returncode == 1
+    assert said in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert not list(tmp_path.rglob("*/toy/*.json"))
+
+
+def test_a_corrupt_record_is_named_set_aside_and_computed_again(earnest, tmp_path: Path):
+    """Nothing is lost: the damaged file stays under another name."""
+    earnest("run", "experiment=toy", "page=false")
+    suite = tmp_path / "results/runs/toy"
+    broken = sorted(suite.glob("*.json"))[0]
+    broken.write_text(broken.read_text()[:100])
+    again = earnest("run", "experiment=toy", "page=false")
+    assert again.returncode == 0
+    assert broken.name in again.stderr
+    assert json.loads(broken.read_text())["key"] == broken.stem
+    assert broken.with_suffix(".damaged").exists()
+
+
+def test_a_failing_model_fails_its_cells_only(earnest, tmp_path: Path):
+    """A training that diverges is a reason in each of its cells, at the stage `train`."""
+    ran = earnest("run", "experiment=toy", "model=[toy,diverges]", "page=false", "method=mean")
+    assert ran.returncode == 3
+    found = records(tmp_path / "results/runs/toy")
+    assert Counter((r["model"], r["status"], r["stage"]) for r in found) == {
+        ("toy", "ok", ""): 2,
+        ("diverges", "failed", "train"): 2,
+    }
+
+
+def test_shards_under_multirun(earnest, tmp_path: Path):
+    """Hydra's `-m` runs the shards; together they are the whole suite."""
+    ran = earnest("run", "-m", "experiment=toy", "page=false", "n_shards=2", "shard=0,1")
+    assert ran.returncode == 0, ran.stderr
+    assert len(records(tmp_path / "results/runs/toy")) == 6
+
+
+def test_the_same_cell_gives_the_same_scores(earnest, tmp_path: Path):
+    """Seeds go through one door: two suites agree number for number."""
+    for name in ("a", "b"):
+        earnest("run", "experiment=toy", "page=false", "method=mean", f"suite={name}", "jobs=2")
+    first, second = (records(tmp_path / "results/runs" / name) for name in ("a", "b"))
+    assert [r["scores"] for r in first] == [r["scores"] for r in second]
+
+
+def test_a_record_says_how_to_run_it_again(earnest, tmp_path: Path):
+    """The printed command makes a cell of the same key."""
+    earnest("run", "experiment=toy", "page=false", "method={mean: {pause: 0.01}}", "seed=1")
+    (found,) = records(tmp_path / "results/runs/toy")
+    shown = earnest("show", found["key"][:10]).stdout
+    command = shown.split("# again: earnest ")[1].strip()
+    words = shlex.split(command)
+    again = earnest(*words, "page=false")
+    assert "nothing left to run" in again.stdout, again.stderr
+
+
+def test_lists_name_what_is_there(earnest):
+    """Every kind of name can be listed, one's own beside the installed ones."""
+    assert "toy/mean" in earnest("list", "methods").stdout
+    for what, name in (("datasets", "absent"), ("models", "diverges"), ("experiments", "toy_bad")):
+        assert name in earnest("list", what).stdout.split()
+
+
+def test_doctor_and_help(earnest):
+    """Both work with nothing set up."""
+    assert "torch" in earnest("doctor").stdout
+    assert "leaderboard" in earnest("--help", toy=False).stdout

@@ -98,6 +98,7 @@ Data = Table | Images
 
 
 @runtime_checkable
+@runtime_checkable
 class Dataset(Protocol):
     """A frozen dataclass that loads one data set, without a seed.
 

@@ -1,0 +1,1 @@
+"""Recipes that train models, and what a trained model offers."""

@@ -1,0 +1,1 @@
+"""Set functions F(S) over features: tables, optimal orders, certificates."""

@@ -1,0 +1,1 @@
+"""One file a task: its setting, problem, explanation and scores."""

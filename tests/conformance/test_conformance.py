@@ -1,0 +1,50 @@
+"""Every promise of `bench.conformance`, of every yaml under conf/method, unasked."""
+
+import pytest
+
+from bench.components import Shelf, build
+from bench.conformance import CHECKS, NotApplicable, Subject
+
+SHELF = Shelf()
+TASKS = SHELF.names("task")
+METHODS = [(task, method) for task in TASKS for method in SHELF.names(f"method/{task}")]
+
+CONTROL = "a control knows nothing and has no source"
+EXCUSES = {
+    ("cleansing", "random", "check_documented"): CONTROL,
+    ("cleansing", "random", "check_known_truth"): CONTROL,
+}
+"""(task, method, check) -> why the promise isn't kept; strictly expected to fail."""
+
+
+def task_called(name: str):
+    """The task as its yaml describes it; `setting` holds the setting's defaults."""
+    config = SHELF.config("task", name)
+    return build({key: value for key, value in config.items() if key != "setting"}, name)
+
+
+def promise(task: str, method: str, check):
+    """A test's parameters; an excused one must fail."""
+    reason = EXCUSES.get((task, method, check.__name__))
+    marks = [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
+    return pytest.param(task, method, check, id=f"{task}-{method}-{check.__name__}", marks=marks)
+
+
+@pytest.mark.parametrize(
+    ("task", "method", "check"), [promise(*pair, check) for pair in METHODS for check in CHECKS]
+)
+def test_promise(task: str, method: str, check):
+    """The check's own docstring says what is promised."""
+    built = build(SHELF.config(f"method/{task}", method), method)
+    try:
+        check(Subject(built, task_called(task)))
+    except NotApplicable as reason:
+        pytest.skip(str(reason))
+
+
+def test_every_excuse_has_its_method():
+    """No excuse outlives the method or the check that it was made for."""
+    names = {check.__name__ for check in CHECKS}
+    for task, method, check in EXCUSES:
+        assert (task, method) in METHODS
+        assert check in names

@@ -1,0 +1,178 @@
+import numpy as np
+import pytest
+import torch
+
+from bench.data import Samples
+from bench.models.influence import (
+    leave_one_out,
+    leave_one_out_flops,
+    mean_losses,
+    query_gradient,
+    row_products,
+    sgd_influence,
+    weighted_double_backward,
+)
+from bench.models.network import CNN, MLP, initial
+from bench.models.sgd import SGD, row_losses
+from bench.models.stack import flatten
+from bench.models.trajectory import Objective, Schedule, run
+
+N = 10
+
+
+def recorded(architecture, n_classes, epochs=3, shape=(3,), weight_decay=0.02, stride=1):
+    """A tiny run in float64, and validation rows."""
+    rng = np.random.default_rng(0)
+    inputs = torch.tensor(rng.normal(size=(N + 6, *shape)))
+    if n_classes:
+        targets = torch.tensor(rng.integers(n_classes, size=N + 6))
+    else:
+        targets = torch.tensor(rng.normal(size=N + 6))
+    module = initial(architecture, torch.Size(shape), max(n_classes, 1), rng=rng).double()
+    samples = Samples(inputs, targets, n_classes)
+    batches = tuple(
+        torch.tensor(rows)
+        for _ in range(epochs)
+        for rows in np.array_split(rng.permutation(N), 3)
+    )
+    schedule = Schedule(batches, tuple(0.2 / (1 + t) for t in range(len(batches))), 3)
+    objective = Objective(module, row_losses, samples.rows(np.arange(N)), weight_decay)
+    trajectory = run(objective, schedule, flatten(module), stride)
+    return trajectory, samples.rows(np.arange(N, N + 6))
+
+
+def unrolled(trajectory, weights):
+    """theta[T] as a differentiable function of a weight a row, all steps in one graph."""
+    objective, schedule = trajectory.objective, trajectory.schedule
+    theta = trajectory.snapshots[:1].clone().requires_grad_()
+    for rows, rate in zip(schedule.batches, schedule.rates, strict=True):
+        total = (objective.losses(theta, rows)[0] * weights[rows]).sum() / len(rows)
+        (gradient,) = torch.autograd.grad(total, theta, create_graph=True)
+        theta = theta - rate * gradient
+    return theta
+
+
+@pytest.mark.parametrize("stride", [1, 3])
+@pytest.mark.parametrize(
+    ("architecture", "n_classes", "shape"),
+    [
+        (MLP((4,), "tanh"), 3, (3,)),
+        (MLP((4, 3)), 2, (3,)),
+        (MLP((4,), "gelu"), 0, (3,)),
+        (CNN((2,), 3), 2, (1, 4, 4)),
+    ],
+)
+def test_sgd_influence_is_minus_the_derivative_by_the_rows_weights(
+    architecture, n_classes, shape, stride
+):
+    """The backward recursion is what autograd finds through the unrolled training."""
+    trajectory, validation = recorded(architecture, n_classes, shape=shape, stride=stride)
+    weights = torch.ones(N, dtype=torch.float64, requires_grad=True)
+    loss = mean_losses(trajectory.objective, unrolled(trajectory, weights), validation)
+    (expected,) = torch.autograd.grad(-loss[0], weights)
+    query = query_gradient(trajectory.objective, trajectory.final, validation)
+    found = sgd_influence(trajectory, query)
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-13)
+
+
+def test_sgd_influence_is_minus_the_finite_difference_by_the_rows_weights():
+    """The same truth without any autograd through training."""
+    trajectory, validation = recorded(MLP((4,), "tanh"), 3)
+    query = query_gradient(trajectory.objective, trajectory.final, validation)
+    found = sgd_influence(trajectory, query)
+    for j in range(N):
+        step = torch.zeros(N, dtype=torch.float64)
+        step[j] = 1e-5
+        ends = [
+            mean_losses(trajectory.objective, unrolled(trajectory, 1 + sign * step).detach(),
+                        validation)
+            for sign in (1, -1)
+        ]
+        assert float(found[j]) == pytest.approx(float(ends[1] - ends[0]) / 2e-5, rel=1e-5, abs=1e-9)
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_one_epoch_of_a_linear_regression_is_exact(weight_decay):
+    """Each row's weight enters once and all else is affine: <u, theta_-j - theta> to the bit."""
+    trajectory, _ = recorded(MLP(), 0, epochs=1, weight_decay=weight_decay)
+    query = torch.randn(len(trajectory.final), dtype=torch.float64)
+    finals = trajectory.retrain(~torch.eye(N, dtype=torch.bool))
+    expected = (finals - trajectory.final) @ query
+    torch.testing.assert_close(sgd_influence(trajectory, query), expected, rtol=0, atol=1e-13)
+
+
+def test_several_epochs_of_a_linear_regression_are_right_to_first_order():
+    """The error against brute force shrinks with the square of the learning rate."""
+    errors = []
+    for scale in (1.0, 0.1):
+        trajectory, validation = recorded(MLP(), 0, weight_decay=0.0)
+        schedule = trajectory.schedule
+        rates = tuple(scale * rate for rate in schedule.rates)
+        slower = Schedule(schedule.batches, rates, schedule.steps_per_epoch)
+        trajectory = run(trajectory.objective, slower, trajectory.snapshots[0])
+        query = query_gradient(trajectory.objective, trajectory.final, validation)
+        truth = leave_one_out(trajectory, validation)
+        errors.append((sgd_influence(trajectory, query) - truth).abs().max().item())
+    assert errors[1] < errors[0] / 50
+
+
+def test_without_the_hessian_the_query_stays():
+    """One step needs no curvature; of more steps only the direction's change is dropped."""
+    trajectory, validation = recorded(MLP((4,), "tanh"), 3)
+    query = query_gradient(trajectory.objective, trajectory.final, validation)
+    expected = torch.zeros(N, dtype=torch.float64)
+    for theta, rows, rate in trajectory.backwards():
+        products = row_products(trajectory.objective, theta, rows, query)
+        expected[rows] += rate / len(rows) * products
+    torch.testing.assert_close(sgd_influence(trajectory, query, "none"), expected)
+    assert not torch.allclose(sgd_influence(trajectory, query), expected)
+
+
+def test_weighted_double_backward():
+    """Against one gradient a row, and the Hessian formed in full."""
+    trajectory, _ = recorded(MLP((4,), "tanh"), 3)
+    objective, theta = trajectory.objective, trajectory.final
+    rows, direction = torch.tensor([3, 1, 7]), torch.randn(len(theta), dtype=torch.float64)
+    products, curved = weighted_double_backward(objective, theta, rows, direction)
+
+    def mean(flat):
+        return objective.losses(flat[None], rows).mean()
+
+    hessian = torch.autograd.functional.hessian(mean, theta)
+    torch.testing.assert_close(curved, hessian @ direction)
+    jacobian = torch.autograd.functional.jacobian(
+        lambda flat: objective.losses(flat[None], rows)[0], theta
+    )
+    torch.testing.assert_close(products, jacobian @ direction)
+    torch.testing.assert_close(row_products(objective, theta, rows, direction), products)
+
+
+def test_leave_one_out_is_retraining_one_by_one():
+    """The batch of all counterfactuals gives what each network alone gives."""
+    trajectory, validation = recorded(MLP((4,)), 3)
+    found = leave_one_out(trajectory, validation)
+    base = mean_losses(trajectory.objective, trajectory.final[None], validation)
+    for j in range(N):
+        keep = torch.ones(1, N, dtype=torch.bool)
+        keep[0, j] = False
+        without = mean_losses(trajectory.objective, trajectory.retrain(keep), validation)
+        torch.testing.assert_close(found[j], (without - base)[0], rtol=0, atol=1e-12)
+
+
+def test_a_row_that_was_never_seen_did_nothing():
+    """A row in no batch has influence 0 by every way."""
+    trajectory, validation = recorded(MLP((4,)), 3)
+    schedule = trajectory.schedule
+    batches = tuple(rows[rows != 4] for rows in schedule.batches)
+    unseen = Schedule(batches, schedule.rates, schedule.steps_per_epoch)
+    trajectory = run(trajectory.objective, unseen, trajectory.snapshots[0])
+    query = query_gradient(trajectory.objective, trajectory.final, validation)
+    assert sgd_influence(trajectory, query)[4] == 0
+    assert leave_one_out(trajectory, validation)[4] == pytest.approx(0, abs=1e-14)
+
+
+def test_the_cost_of_leave_one_out():
+    """6 p E n^2 for linear layers, biases apart."""
+    samples = Samples(torch.randn(20, 6), torch.arange(20) % 3, 3)
+    network = SGD(MLP((7,)), epochs=4, batch_size=5).fit(samples, rng=np.random.default_rng(0))
+    assert leave_one_out_flops(network.trajectory) == 6 * (6 * 7 + 7 * 3) * 4 * 20**2

@@ -1,0 +1,208 @@
+import math
+import pickle
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import kendalltau
+
+from bench.data import Images
+from bench.models.network import MLP
+from bench.models.sgd import SGD
+from bench.seeding import stream
+from bench.tasks.base import Unsupported
+from bench.tasks.cleansing import (
+    Cleansing,
+    CleansingProblem,
+    CleansingSetting,
+    Influence,
+    check_disjoint,
+)
+
+TASK = Cleansing()
+RECIPE = SGD(MLP((5,)), epochs=3, batch_size=8)
+
+
+def blobs(n=150, n_classes=2, noise=1.0):
+    """Noisy classes; the first pixel of each row tells its place in the data set."""
+    rng = np.random.default_rng(0)
+    targets = rng.integers(n_classes, size=n)
+    pixels = rng.normal(size=(n, 1, 2, 2)) * noise + targets[:, None, None, None]
+    pixels[:, 0, 0, 0] = np.arange(n) / n
+    return Images("blobs", pixels, targets, tuple("abcdefg"[:n_classes]), "", "")
+
+
+def made(setting=CleansingSetting(), data=None, recipe=RECIPE, seed=0):
+    return TASK.case(data or blobs(), recipe, setting, rng=stream(seed, "case", "blobs"))
+
+
+def places(samples):
+    return set((samples.inputs[:, 0, 0, 0] * 150).round().int().tolist())
+
+
+def scored(case, values):
+    return TASK.scores((case,), (Influence(np.asarray(values, dtype=float)),))
+
+
+def test_no_row_plays_two_parts():
+    """Training, query, selection and test rows are disjoint and are the whole data set."""
+    case = made()
+    problem, held = case.problem, case.held
+    parts = [places(s) for s in (problem.train, problem.validation, held.selection, held.test)]
+    assert [len(part) for part in parts] == [90, 15, 15, 30]
+    assert len(set.union(*parts)) == 150
+    assert set(held.rows.tolist()) == parts[0]
+
+
+def test_a_shared_row_is_refused():
+    """The hygiene check names both parts and a row."""
+    check_disjoint(train=np.array([1, 2]), test=np.array([3]))
+    with pytest.raises(ValueError, match="query and test share 1 rows, 5 among them"):
+        check_disjoint(train=np.array([1]), query=np.array([5, 6]), test=np.array([5]))
+
+
+def test_the_problem_holds_no_test_data():
+    """What is handed to a method contains no held-out row, however it is reached."""
+    case = made()
+    sent = pickle.dumps(case.problem)
+    for samples in (case.held.test, case.held.selection):
+        assert all(row.numpy().tobytes() not in sent for row in samples.inputs)
+    assert case.problem.train.inputs[0].numpy().tobytes() in sent
+
+
+def test_settings_share_split_and_model():
+    """Other removals or truth limits change neither the rows nor the trained network."""
+    one, other = made(), made(CleansingSetting(removals="percent 50", truth_flops=0.0))
+    assert torch.equal(one.problem.trajectory.final, other.problem.trajectory.final)
+    assert torch.equal(one.problem.validation.inputs, other.problem.validation.inputs)
+    flipped = made(CleansingSetting(flip=0.2))
+    assert torch.equal(one.problem.train.inputs, flipped.problem.train.inputs)
+
+
+def test_flipped_labels_are_known():
+    """The share asked for is wrong, in training alone; perfect values find them all."""
+    clean, noisy = made(), made(CleansingSetting(flip=0.2))
+    differs = (clean.problem.train.targets != noisy.problem.train.targets).numpy()
+    assert differs.sum() == 18
+    assert np.array_equal(differs, noisy.held.flipped)
+    assert torch.equal(clean.held.test.targets, noisy.held.test.targets)
+    assert scored(noisy, -noisy.held.flipped).values["mislabel_auc"].value == 1
+    undefined = scored(clean, np.arange(90)).values["mislabel_auc"]
+    assert math.isnan(undefined.value)
+    assert undefined.note == "no label was flipped"
+
+
+def test_gains_are_a_literal_loop():
+    """Each gain from networks retrained one by one, m chosen on the selection rows."""
+    case = made(CleansingSetting(flip=0.2, random_draws=2))
+    values = np.random.default_rng(1).normal(size=90)
+    scores = scored(case, values)
+    model, held = case.problem.model, case.held
+    order = np.argsort(values)
+
+    def quality(removed_rows, samples):
+        keep = torch.ones(1, 90, dtype=torch.bool)
+        keep[0, removed_rows] = False
+        (network,) = model.retrain(keep)
+        margins = network.margins(samples.inputs)
+        accuracy = (margins.argmax(1) == samples.targets).double().mean().item()
+        return accuracy, torch.nn.functional.cross_entropy(margins, samples.targets).item()
+
+    chosen = min(held.removed, key=lambda m: quality(order[:m], held.selection)[1])
+    before, after = quality([], held.test), quality(order[:chosen], held.test)
+    assert held.removed == (0, 1, 2, 4, 9, 18)
+    assert scores.details["chosen"] == chosen
+    assert scores.values["cleansing_gain"].value == pytest.approx(after[0] - before[0])
+    assert scores.values["test_loss_change"].value == pytest.approx(after[1] - before[1], abs=1e-6)
+    i = held.removed.index(chosen)
+    at_random = np.mean([c.test.accuracy[i] - c.test.accuracy[0] for c in held.random])
+    over = scores.values["gain_over_random"].value
+    assert over == pytest.approx(after[0] - before[0] - at_random)
+    for i, m in enumerate(held.removed):
+        expected = quality(order[:m], held.test)
+        assert scores.details["accuracy"][i] == pytest.approx(expected[0])
+        assert scores.details["loss"][i] == pytest.approx(expected[1], rel=1e-5)
+
+
+def test_agreement_is_with_the_true_leave_one_out():
+    """The truth itself agrees fully; its opposite not at all; without truth, a reason."""
+    case = made()
+    assert case.held.truth is not None
+    perfect = scored(case, case.held.truth)
+    assert perfect.values["kendall_tau"].value == 1
+    assert perfect.values["jaccard"].value == 1
+    values = np.random.default_rng(1).normal(size=90)
+    expected = kendalltau(values, case.held.truth).statistic
+    assert scored(case, values).values["kendall_tau"].value == pytest.approx(expected)
+    dear = scored(made(CleansingSetting(truth_flops=0.0)), values)
+    assert math.isnan(dear.values["jaccard"].value)
+    assert "beyond truth_flops" in dear.values["kendall_tau"].note
+
+
+def test_one_class_left_is_scored_with_a_note():
+    """A removal that takes a whole class away is trained and scored like any other."""
+    setting = CleansingSetting(removals="percent 99")
+    case = made(setting, blobs(noise=20.0))
+    values = -case.problem.train.targets.double().numpy()
+    scores = scored(case, values)
+    assert scores.details["removed"] == [0, 89]
+    assert np.isfinite(scores.details["loss"]).all()
+    if scores.details["chosen"]:
+        assert "1 classes left of 2" in scores.values["cleansing_gain"].note
+
+
+def test_details_are_json_ready():
+    """Plain numbers and lists only."""
+
+    def plain(value):
+        return isinstance(value, int | float) or (
+            isinstance(value, list) and all(plain(item) for item in value)
+        )
+
+    case = made()
+    scores = scored(case, np.arange(90.0))
+    assert all(plain(value) for value in scores.details.values())
+    assert scores.details["most_harmful"] == case.held.rows[:10].tolist()
+    assert set(scores.values) == {metric.name for metric in TASK.metrics}
+
+
+def test_a_wrong_answer_is_refused():
+    """A number a training row, all of them finite."""
+    case = made()
+    with pytest.raises(ValueError, match="wanted 90 finite values"):
+        scored(case, np.zeros(5))
+    with pytest.raises(ValueError, match="wanted 90 finite values"):
+        scored(case, np.full(90, np.nan))
+
+
+def test_models_that_cannot_be_trained_again():
+    """A network without its run, by the recipe and by the problem."""
+    with pytest.raises(Unsupported, match="the model offers no replay, retrain"):
+        made(recipe=SGD(MLP(), record=False))
+    tiny = TASK.tiny()
+    model = SimpleNamespace(trajectory=None)
+    with pytest.raises(Unsupported, match="record=true"):
+        _ = CleansingProblem(model, tiny.train, tiny.validation).trajectory  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"flip": 1.0}, "flip=1.0"),
+        ({"removals": "1, 2"}, "wanted 'percent 0.5/1/2'"),
+        ({"removals": "percent 5/100"}, "each < 100"),
+        ({"extremes": 0}, "extremes=0"),
+    ],
+)
+def test_wrong_settings_are_refused(changed, message):
+    """The value met and the one wanted are named."""
+    with pytest.raises(ValueError, match=message):
+        CleansingSetting(**changed)
+
+
+def test_regression_has_no_case():
+    """Accuracy needs classes."""
+    assert "classes" in (TASK.refuses(SimpleNamespace(class_names=()), CleansingSetting()) or "")
+    assert TASK.refuses(blobs(), CleansingSetting()) is None
+    assert TASK.refuses(None, CleansingSetting()) is None

@@ -119,9 +119,7 @@ def check_same_seed_same_answer(subject: Subject) -> None:
     with _global_state_restored():
         found = []
         for seed in (1, 2):
-            random.seed(seed)
-            np.random.seed(seed)  # noqa: NPY002  (it is the global state that is tested)
-            torch.manual_seed(seed)
+            _seed_globally(seed)
             found.append(leaves(subject.answer(problem)))
     assert found[0] == found[1], "two answers from equal generators differ"
 
@@ -130,6 +128,7 @@ def check_leaves_no_trace(subject: Subject) -> None:
     """Weights, gradients, hooks, flags, inputs and global random state stay as they were."""
     problem = subject.task.tiny()
     with _global_state_restored():
+        _seed_globally(1)
         before = {**leaves(problem), **_global_state()}
         subject.answer(problem)
         after = {**leaves(problem), **_global_state()}
@@ -313,6 +312,12 @@ def _global_state() -> dict[str, Any]:
         "torch's default dtype": torch.get_default_dtype(),
         "torch's number of threads": torch.get_num_threads(),
     }
+
+
+def _seed_globally(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  (it is the global state that is tested)
+    torch.manual_seed(seed)
 
 
 @contextlib.contextmanager

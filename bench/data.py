@@ -178,11 +178,11 @@ def encode(data: Data, fit_rows: Int[np.ndarray, " m"]) -> Encoding:
 
     Mean and standard deviation come from `fit_rows` alone. One-hot columns are standardised
     too, as in the section 7.1 protocol of Hara, Nitanda, Maehara (2019). A column constant on
-    `fit_rows` becomes 0 there. Missing values are refused: impute them on purpose first.
+    `fit_rows` becomes 0 there. The targets of a regression are standardised likewise, so that
+    one learning rate fits them in any unit. Missing values are refused: impute them on purpose first.
     """
     n_classes = len(data.class_names)
-    dtype = torch.int64 if n_classes else torch.float32
-    targets = torch.as_tensor(data.targets).to(dtype)
+    targets = _encode_targets(data, fit_rows)
     if isinstance(data, Images):
         pixels = torch.as_tensor(data.pixels, dtype=torch.float32)
         return Encoding(Samples(pixels, targets, n_classes), (), ())
@@ -209,6 +209,14 @@ def encode(data: Data, fit_rows: Int[np.ndarray, " m"]) -> Encoding:
     scaled = (features - mean) / spread
     inputs = torch.as_tensor(scaled, dtype=torch.float32)
     return Encoding(Samples(inputs, targets, n_classes), tuple(names_), tuple(origin))
+
+
+def _encode_targets(data: Data, fit_rows: Int[np.ndarray, " m"]) -> Tensor:
+    if data.class_names:
+        return torch.as_tensor(data.targets).to(torch.int64)
+    fitted = data.targets[fit_rows]
+    scaled = (data.targets - fitted.mean()) / (fitted.std() or 1.0)
+    return torch.as_tensor(scaled, dtype=torch.float32)
 
 
 _SCHEME = re.compile(

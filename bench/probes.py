@@ -9,10 +9,15 @@ import torch
 
 from bench.data import Samples
 from bench.models.given import BlackBox
-from bench.models.network import MLP
+from bench.models.network import MLP, Network, with_parameters
 from bench.models.sgd import SGD
-from bench.scores.rank_agreement import auc
+from bench.rules import Literals, Rule, RuleList, RulePool, pack
+from bench.scores.rank_agreement import auc, kendall_tau
+from bench.setfunction.partition import Partition
+from bench.setfunction.reference import Reference
+from bench.tasks.attribution import Attribution, AttributionProblem
 from bench.tasks.cleansing import CleansingProblem, Influence
+from bench.tasks.companion import Companion, CompanionProblem, Rows
 
 Values = np.ndarray
 """An explanation in numbers: two explanations say the same where these are equal."""
@@ -63,6 +68,64 @@ def plain(model: Any) -> BlackBox:
 
 
 @dataclass(frozen=True)
+class AttributionProbe:
+    """Features and instances in another order, a constant model, a logistic regression."""
+
+    def wrong(self, problem: AttributionProblem, explanation: Any) -> str | None:
+        if not isinstance(explanation, Attribution):
+            return f"wanted an Attribution, not {type(explanation).__name__}"
+        return _wrong_array(explanation.values, (problem.n, problem.p))
+
+    def values(self, problem: AttributionProblem, explanation: Attribution) -> Values:
+        return explanation.values
+
+    def reordered(
+        self, problem: AttributionProblem, rng: np.random.Generator
+    ) -> Iterator[tuple[AttributionProblem, Back]]:
+        """The same features called by other numbers, then the instances in another order."""
+        order = rng.permutation(problem.p)
+        place, old = np.argsort(order), problem.partition
+        names = tuple(old.names[feature] for feature in order)
+        renamed = Partition(torch.as_tensor(place)[old.membership], names)
+        yield replace(problem, partition=renamed), lambda values: values[:, place]
+        rows = rng.permutation(problem.n)
+        yield _rows(problem, rows), lambda values: values[np.argsort(rows)]
+
+    def first_rows(self, problem: AttributionProblem) -> AttributionProblem:
+        return _rows(problem, np.arange(problem.n - 1))
+
+    def constant(self, problem: AttributionProblem) -> AttributionProblem:
+        module = problem.model.module
+        assert module is not None
+        silent = with_parameters(module, torch.zeros(sum(p.numel() for p in module.parameters())))
+        return replace(problem, model=Network(silent, problem.model.n_classes))
+
+    def black_box(self, problem: AttributionProblem) -> AttributionProblem:
+        return replace(problem, model=plain(problem.model))
+
+    def truth(self) -> Truth:
+        """Where all inputs are positive, the reference 0 and the model a logistic regression
+        with positive weights, the order of the weights is the best at every size."""
+        weights = torch.arange(1.0, 6.0) / 5
+        module = MLP().build(torch.Size([5]), 1)
+        model = Network(with_parameters(module, torch.cat([weights, -weights[:3].sum()[None]])), 2)
+        inputs = torch.tensor([[1.0], [1.5]]).expand(2, 5).clone()
+        features = Partition(torch.arange(5), tuple("abcde"))
+        zero, targets = Reference(torch.zeros(1, 5)), torch.ones(2, dtype=torch.int64)
+        problem = AttributionProblem(model, inputs, targets, features, zero)
+
+        def agreement(explanation: Attribution) -> float:
+            taus = [kendall_tau(row, weights.double().numpy()) for row in explanation.values]
+            return float(np.nan_to_num(taus).mean())
+
+        return problem, agreement, 0.9
+
+
+def _rows(problem: AttributionProblem, rows: np.ndarray) -> AttributionProblem:
+    return replace(problem, inputs=problem.inputs[rows], targets=problem.targets[rows])
+
+
+@dataclass(frozen=True)
 class CleansingProbe:
     """Training rows in another order, and wrong labels that are known."""
 
@@ -81,7 +144,7 @@ class CleansingProbe:
         order = rng.permutation(len(problem.train))
         place = torch.as_tensor(np.argsort(order))
         train, old = problem.train.rows(order), problem.trajectory
-        schedule = replace(old.schedule, batches=tuple(place[b] for b in old.schedule.batches))
+        schedule = replace(old.schedule, order=place[old.schedule.order])
         run = replace(old, objective=replace(old.objective, samples=train), schedule=schedule)
         model = replace(problem.model, trajectory=run)  # type: ignore[type-var]
         yield replace(problem, model=model, train=train), lambda values: values[place.numpy()]
@@ -109,6 +172,70 @@ class CleansingProbe:
         return problem, lambda explanation: auc(-explanation.values, flipped), 0.9
 
 
+@dataclass(frozen=True)
+class CompanionProbe:
+    """Rows and literals in another order, and a planted rule."""
+
+    def wrong(self, problem: CompanionProblem, explanation: Any) -> str | None:
+        if not isinstance(explanation, RuleList):
+            return f"wanted a RuleList, not {type(explanation).__name__}"
+        if not set(explanation.labels) <= {0, 1}:
+            return f"labels are 0 or 1, not {explanation.labels}"
+        used = {literal for rule in explanation.rules for literal in rule.conditions}
+        unknown = used - set(range(len(problem.train.literals.names)))
+        return f"no literals {unknown}" if unknown else None
+
+    def values(self, problem: CompanionProblem, explanation: RuleList) -> Values:
+        """For each training row the place of its rule and the label that it gets."""
+        rows = problem.train.literals.values
+        return np.stack([explanation.decided_by(rows), explanation.predict(rows)], axis=1)
+
+    def reordered(
+        self, problem: CompanionProblem, rng: np.random.Generator
+    ) -> Iterator[tuple[CompanionProblem, Back]]:
+        """Training rows, then pairs of a literal and its negation; the pool keeps its order."""
+        order = rng.permutation(len(problem.train))
+        pool, train = problem.pool, problem.train
+        rows = Rows(train.literals.rows(order), train.labels[order], train.black_box[order])
+        confidence = problem.confidence[order]
+        yield (
+            replace(problem, train=rows, confidence=confidence, pool=_pool(pool.rules, rows)),
+            lambda values: values[np.argsort(order)],
+        )
+        pairs = rng.permutation(len(train.literals.names) // 2)
+        columns = np.stack([2 * pairs, 2 * pairs + 1], axis=1).ravel()
+        place, names = np.argsort(columns), train.literals.names
+        literals = Literals(train.literals.values[:, columns], tuple(names[c] for c in columns))
+        rules = tuple(Rule(tuple(int(place[c]) for c in rule.conditions)) for rule in pool.rules)
+        rows = replace(train, literals=literals)
+        yield replace(problem, train=rows, pool=_pool(rules, rows)), lambda values: values
+
+    def first_rows(self, problem: CompanionProblem) -> None:
+        return None
+
+    def constant(self, problem: CompanionProblem) -> None:
+        return None
+
+    def black_box(self, problem: CompanionProblem) -> None:
+        return None
+
+    def truth(self) -> Truth:
+        """The labels follow one conjunction of two literals: list and default rule find it."""
+        problem = Companion().tiny()
+        rows = problem.train
+
+        def right(explanation: RuleList) -> float:
+            found = explanation.predict(rows.literals.values)
+            found = np.where(found < 0, problem.default(explanation), found)
+            return float((found == rows.labels).mean())
+
+        return problem, right, 0.97
+
+
+def _pool(rules: tuple[Rule, ...], rows: Rows) -> RulePool:
+    return RulePool(rules, pack(np.stack([rule.covers(rows.literals.values) for rule in rules])))
+
+
 def _wrong_array(values: Any, shape: tuple[int, ...]) -> str | None:
     if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
         return f"wanted an array of real numbers, not {type(values).__name__}"
@@ -117,5 +244,9 @@ def _wrong_array(values: Any, shape: tuple[int, ...]) -> str | None:
     return None if np.isfinite(values).all() else "some values aren't finite"
 
 
-PROBES: dict[str, Probe] = {"cleansing": CleansingProbe()}
+PROBES: dict[str, Probe] = {
+    "attribution": AttributionProbe(),
+    "cleansing": CleansingProbe(),
+    "companion": CompanionProbe(),
+}
 """By the task's name."""

@@ -8,8 +8,7 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor, nn
 
 from bench.data import Samples
 from bench.models.trajectory import Objective, Trajectory
@@ -118,8 +117,25 @@ def leave_one_out_flops(trajectory: Trajectory) -> float:
     Forward and backward of one row take three times its forward pass; n models see each row of
     each batch. For linear layers this is 6 p E n^2, E the number of epochs.
     """
-    objective, schedule = trajectory.objective, trajectory.schedule
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        objective.module(objective.samples.inputs[:1])
-    visits = sum(len(rows) for rows in schedule.batches)
-    return 3.0 * float(counter.get_total_flops()) * visits * len(objective.samples)
+    objective = trajectory.objective
+    forward = forward_flops(objective.module, objective.samples.inputs[:1])
+    return 3.0 * forward * len(trajectory.schedule.order) * len(objective.samples)
+
+
+def forward_flops(module: nn.Module, row: Float[Tensor, "1 *features"]) -> int:
+    """Multiplications and additions in the linear layers and convolutions for one row."""
+    counts: list[int] = []
+
+    def count(layer: nn.Linear | nn.Conv2d, _inputs: object, output: Tensor) -> None:
+        # Each weight works once at each position of the output.
+        counts.append(2 * layer.weight.numel() * output.numel() // len(layer.weight))
+
+    layers = [m for m in module.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+    handles = [layer.register_forward_hook(count) for layer in layers]
+    try:
+        with torch.no_grad():
+            module(row)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return sum(counts)

@@ -87,8 +87,8 @@ class SGD:
         return {
             "snapshots": trajectory.snapshots.numpy(),
             "stride": np.array(trajectory.stride),
-            "batches": torch.cat(trajectory.schedule.batches).int().numpy(),
-            "sizes": np.array([len(rows) for rows in trajectory.schedule.batches]),
+            "order": trajectory.schedule.order.int().numpy(),
+            "bounds": np.array(trajectory.schedule.bounds),
         }
 
     def restore(self, arrays: dict[str, np.ndarray], samples: Samples) -> Network:
@@ -96,8 +96,10 @@ class SGD:
         if "final" in arrays:
             final = torch.from_numpy(arrays["final"])
             return Network(with_parameters(objective.module, final), samples.n_classes)
-        batches = torch.from_numpy(arrays["batches"]).long().split(arrays["sizes"].tolist())
-        schedule = self._scheduled(batches)
+        bounds = tuple(arrays["bounds"].tolist())
+        rates = self._rates(len(bounds) - 1)
+        order = torch.from_numpy(arrays["order"]).long()
+        schedule = Schedule(order, bounds, rates, len(rates) // self.epochs)
         snapshots = torch.from_numpy(arrays["snapshots"])
         return self._network(Trajectory(objective, schedule, snapshots, int(arrays["stride"])))
 
@@ -120,16 +122,12 @@ class SGD:
 
     def _schedule(self, n: int, rng: np.random.Generator) -> Schedule:
         per_epoch = max(1, -(-n // self.batch_size))
-        return self._scheduled(
-            tuple(
-                torch.from_numpy(rows)
-                for _ in range(self.epochs)
-                for rows in np.array_split(rng.permutation(n), per_epoch)
-            )
-        )
-
-    def _scheduled(self, batches: tuple[Tensor, ...]) -> Schedule:
-        return Schedule(batches, self._rates(len(batches)), len(batches) // self.epochs)
+        batches = [
+            torch.from_numpy(rows)
+            for _ in range(self.epochs)
+            for rows in np.array_split(rng.permutation(n), per_epoch)
+        ]
+        return Schedule.of(batches, self._rates(len(batches)), per_epoch)
 
     def _rates(self, steps: int) -> tuple[float, ...]:
         if self.decay == "none":

@@ -4,11 +4,12 @@ Hara, Nitanda, Maehara, *Data Cleansing for Models Trained with SGD*, NeurIPS 20
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from bench.clock import Calls
@@ -68,17 +69,32 @@ class Schedule:
 
     Attributes
     ----------
-    batches : the rows S_t of each step, T tensors of indices.
+    order : the rows of all steps one after the other (one tensor: a thousand small ones take
+        long to be sent to another process).
+    bounds : S_t is order[bounds[t] : bounds[t + 1]], for T steps.
     rates : the learning rate of each step.
     steps_per_epoch : a divisor of T.
     """
 
-    batches: tuple[Tensor, ...]
+    order: Int[Tensor, " visits"]
+    bounds: tuple[int, ...]
     rates: tuple[float, ...]
     steps_per_epoch: int
 
+    @classmethod
+    def of(
+        cls, batches: Sequence[Int[Tensor, " _"]], rates: Sequence[float], steps_per_epoch: int
+    ) -> "Schedule":
+        """The schedule of these batches."""
+        bounds = accumulate((len(rows) for rows in batches), initial=0)
+        return cls(torch.cat(list(batches)), tuple(bounds), tuple(rates), steps_per_epoch)
+
     def __len__(self) -> int:
-        return len(self.batches)
+        return len(self.rates)
+
+    def batch(self, t: int) -> Int[Tensor, " b"]:
+        """S_t."""
+        return self.order[self.bounds[t] : self.bounds[t + 1]]
 
 
 @dataclass(frozen=True)
@@ -125,7 +141,7 @@ class Trajectory:
                 raise ValueError(self._difference())
             for offset in reversed(range(self.stride)):
                 t = k * self.stride + offset
-                yield passed[offset], self.schedule.batches[t], self.schedule.rates[t]
+                yield passed[offset], self.schedule.batch(t), self.schedule.rates[t]
 
     def retrain(self, keep: Bool[Tensor, "m n_train"], since: int = 0) -> Float[Tensor, "m p"]:
         """Final parameters of the runs on the kept rows alone: same start, order and rates.
@@ -202,7 +218,7 @@ def descend(
     keep : the rows that each run may see; all, unless given.
     """
     for t in steps:
-        rows, rate = schedule.batches[t], schedule.rates[t]
+        rows, rate = schedule.batch(t), schedule.rates[t]
         flats = flats.detach().requires_grad_()
         losses = objective.losses(flats, rows)
         if keep is not None:

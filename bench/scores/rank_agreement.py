@@ -1,12 +1,15 @@
 """How well a ranking of training rows agrees with a true one."""
 
+from typing import Literal
+
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.stats import kendalltau, rankdata
 
 
 def kendall_tau(values: Float[np.ndarray, " n"], truth: Float[np.ndarray, " n"]) -> float:
     """Kendall's tau-b, in [-1, 1]; NaN where either is constant."""
+    from scipy.stats import kendalltau  # a second to import, which planning shouldn't pay
+
     return float(kendalltau(values, truth).statistic)
 
 
@@ -33,12 +36,12 @@ def auc(values: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]) -> fl
 
     NaN where all rows are of one kind.
     """
-    n_positive = int(positive.sum())
-    n_negative = len(positive) - n_positive
-    if not n_positive or not n_negative:
+    if positive.all() or not positive.any():
         return float("nan")
-    above = rankdata(values)[positive].sum() - n_positive * (n_positive + 1) / 2
-    return float(above / (n_positive * n_negative))
+    negatives = np.sort(values[~positive])
+    sides: tuple[Literal["left", "right"], ...] = ("left", "right")
+    below = [np.searchsorted(negatives, values[positive], side).mean() for side in sides]
+    return float(np.mean(below) / len(negatives))
 
 
 def _extremes(values: Float[np.ndarray, " n"], k: int) -> set[int]:

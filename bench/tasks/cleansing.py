@@ -212,9 +212,12 @@ class Cleansing:
     ) -> CleansingCase:
         lacking = {"replay", "retrain"} - recipe.capabilities
         if lacking:
-            raise Unsupported(f"cleansing trains again: the model offers no {', '.join(lacking)}")
+            offers_no = ", ".join(sorted(lacking))
+            raise Unsupported(f"cleansing trains again: the model offers no {offers_no}")
         split_rng, noise_rng, model_rng, case_rng = rng.spawn(4)
         parts = split(data, setting.split, rng=split_rng)
+        if len(parts.validation) < 2:
+            raise ValueError(f"split {setting.split!r}: wanted two validation rows or more")
         query, selection = np.array_split(case_rng.permutation(parts.validation), 2)
         check_disjoint(train=parts.train, query=query, selection=selection, test=parts.test)
         samples = encode(data, parts.train).samples
@@ -264,7 +267,7 @@ class Cleansing:
         return CleansingProblem(model, train, validation)
 
 
-def check_disjoint(**parts: Int[np.ndarray, " n"]) -> None:
+def check_disjoint(**parts: Int[np.ndarray, " _"]) -> None:
     """Raise `ValueError` where two parts share a row: test data must not choose its training."""
     for (one, rows), (other, others) in combinations(parts.items(), 2):
         shared = np.intersect1d(rows, others)

@@ -37,7 +37,7 @@ class KohLiang:
     Optimization*, SIAM J. Numer. Anal. 20, 1983.
     """
 
-    damping: float = 0.1
+    damping: float = 1.0
     iterations: int = 100
     tolerance: float = 1e-5
 

@@ -16,6 +16,11 @@ class OwnLoss:
     """Minus the training loss of each row, so that the largest loss is the most harmful.
 
     It knows nothing of the query: a good detector of wrong labels, a poor one of harm.
+
+    References
+    ----------
+    Han et al., *Co-teaching: Robust Training of Deep Neural Networks with Extremely Noisy
+    Labels*, NeurIPS 2018, Sec. 2 (rows of small loss are taken for clean).
     """
 
     version: ClassVar[int] = 1

@@ -3,17 +3,23 @@
 import os
 from dataclasses import fields, is_dataclass
 from typing import get_args
+from urllib.error import URLError
 
 import numpy as np
 import pytest
 import torch
 
+from bench import download
 from bench.components import Shelf, build, target
 from bench.data import DataMissing, Dataset, Images, Samples, Table
 from bench.models.base import Capability, Recipe
 from bench.tasks.base import Task, make_setting
 
 SHELF = Shelf()
+
+
+def offline(url: str, timeout: float) -> None:
+    raise URLError("tests download nothing")
 
 
 @pytest.mark.parametrize("name", SHELF.names("dataset"))
@@ -32,8 +38,9 @@ def test_dataset_declares(name: str):
 
 
 @pytest.mark.parametrize("name", SHELF.names("dataset"))
-def test_dataset_loads_what_it_declares(name: str):
-    """The kind that it declares, finite, coded within its levels, its parts disjoint."""
+def test_dataset_loads_what_it_declares(name: str, monkeypatch: pytest.MonkeyPatch):
+    """The kind that it declares, coded within its levels, its parts disjoint; no download."""
+    monkeypatch.setattr(download, "urlopen", offline)
     config = SHELF.config("dataset", name)
     cls = target(config)
     try:

@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from bench.data import Samples
 from bench.models.influence import (
+    forward_flops,
     leave_one_out,
     leave_one_out_flops,
     mean_losses,
@@ -31,11 +35,9 @@ def recorded(architecture, n_classes, epochs=3, shape=(3,), weight_decay=0.02, s
     module = initial(architecture, torch.Size(shape), max(n_classes, 1), rng=rng).double()
     samples = Samples(inputs, targets, n_classes)
     batches = tuple(
-        torch.tensor(rows)
-        for _ in range(epochs)
-        for rows in np.array_split(rng.permutation(N), 3)
+        torch.tensor(rows) for _ in range(epochs) for rows in np.array_split(rng.permutation(N), 3)
     )
-    schedule = Schedule(batches, tuple(0.2 / (1 + t) for t in range(len(batches))), 3)
+    schedule = Schedule.of(batches, [0.2 / (1 + t) for t in range(len(batches))], 3)
     objective = Objective(module, row_losses, samples.rows(np.arange(N)), weight_decay)
     trajectory = run(objective, schedule, flatten(module), stride)
     return trajectory, samples.rows(np.arange(N, N + 6))
@@ -45,7 +47,8 @@ def unrolled(trajectory, weights):
     """theta[T] as a differentiable function of a weight a row, all steps in one graph."""
     objective, schedule = trajectory.objective, trajectory.schedule
     theta = trajectory.snapshots[:1].clone().requires_grad_()
-    for rows, rate in zip(schedule.batches, schedule.rates, strict=True):
+    for t, rate in enumerate(schedule.rates):
+        rows = schedule.batch(t)
         total = (objective.losses(theta, rows)[0] * weights[rows]).sum() / len(rows)
         (gradient,) = torch.autograd.grad(total, theta, create_graph=True)
         theta = theta - rate * gradient
@@ -84,8 +87,9 @@ def test_sgd_influence_is_minus_the_finite_difference_by_the_rows_weights():
         step = torch.zeros(N, dtype=torch.float64)
         step[j] = 1e-5
         ends = [
-            mean_losses(trajectory.objective, unrolled(trajectory, 1 + sign * step).detach(),
-                        validation)
+            mean_losses(
+                trajectory.objective, unrolled(trajectory, 1 + sign * step).detach(), validation
+            )
             for sign in (1, -1)
         ]
         assert float(found[j]) == pytest.approx(float(ends[1] - ends[0]) / 2e-5, rel=1e-5, abs=1e-9)
@@ -106,9 +110,8 @@ def test_several_epochs_of_a_linear_regression_are_right_to_first_order():
     errors = []
     for scale in (1.0, 0.1):
         trajectory, validation = recorded(MLP(), 0, weight_decay=0.0)
-        schedule = trajectory.schedule
-        rates = tuple(scale * rate for rate in schedule.rates)
-        slower = Schedule(schedule.batches, rates, schedule.steps_per_epoch)
+        rates = tuple(scale * rate for rate in trajectory.schedule.rates)
+        slower = replace(trajectory.schedule, rates=rates)
         trajectory = run(trajectory.objective, slower, trajectory.snapshots[0])
         query = query_gradient(trajectory.objective, trajectory.final, validation)
         truth = leave_one_out(trajectory, validation)
@@ -163,8 +166,8 @@ def test_a_row_that_was_never_seen_did_nothing():
     """A row in no batch has influence 0 by every way."""
     trajectory, validation = recorded(MLP((4,)), 3)
     schedule = trajectory.schedule
-    batches = tuple(rows[rows != 4] for rows in schedule.batches)
-    unseen = Schedule(batches, schedule.rates, schedule.steps_per_epoch)
+    batches = [schedule.batch(t) for t in range(len(schedule))]
+    unseen = Schedule.of([rows[rows != 4] for rows in batches], schedule.rates, 3)
     trajectory = run(trajectory.objective, unseen, trajectory.snapshots[0])
     query = query_gradient(trajectory.objective, trajectory.final, validation)
     assert sgd_influence(trajectory, query)[4] == 0
@@ -176,3 +179,11 @@ def test_the_cost_of_leave_one_out():
     samples = Samples(torch.randn(20, 6), torch.arange(20) % 3, 3)
     network = SGD(MLP((7,)), epochs=4, batch_size=5).fit(samples, rng=np.random.default_rng(0))
     assert leave_one_out_flops(network.trajectory) == 6 * (6 * 7 + 7 * 3) * 4 * 20**2
+
+
+def test_forward_flops():
+    """Against torch's own counter, a convolutional network."""
+    module, row = CNN((2, 3), 4).build(torch.Size([1, 8, 8]), 10), torch.randn(1, 1, 8, 8)
+    with FlopCounterMode(display=False) as counter:
+        module(row)
+    assert forward_flops(module, row) == counter.get_total_flops()

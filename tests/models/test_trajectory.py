@@ -1,3 +1,4 @@
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -11,11 +12,10 @@ from bench.models.stack import flatten
 from bench.models.trajectory import Objective, Schedule, run
 
 N, EPOCHS, PER_EPOCH = 12, 3, 4
+NETWORK = MLP((4,))
 
 
-def small(
-    architecture=MLP((4,)), shape=(3,), n_outputs=3, dtype=torch.float64, weight_decay=0.01
-):
+def small(architecture=NETWORK, shape=(3,), n_outputs=3, dtype=torch.float64, weight_decay=0.01):
     """An objective on random rows, a schedule of 3 epochs of 4 steps, and a start."""
     rng = np.random.default_rng(0)
     inputs = torch.tensor(rng.normal(size=(N, *shape)), dtype=dtype)
@@ -30,7 +30,7 @@ def small(
     objective = Objective(
         module, row_losses, Samples(inputs, targets, max(n_outputs, 2)), weight_decay
     )
-    return objective, Schedule(batches, rates, PER_EPOCH), flatten(module)
+    return objective, Schedule.of(batches, rates, PER_EPOCH), flatten(module)
 
 
 def literal_sgd(objective, schedule, start, keep, since=0):
@@ -39,7 +39,7 @@ def literal_sgd(objective, schedule, start, keep, since=0):
     torch.nn.utils.vector_to_parameters(start.clone(), module.parameters())
     parameters = list(module.parameters())
     for t in range(since, len(schedule)):
-        rows, rate = schedule.batches[t], schedule.rates[t]
+        rows, rate = schedule.batch(t), schedule.rates[t]
         total = torch.zeros((), dtype=start.dtype)
         for i in rows.tolist():
             if keep[i]:
@@ -48,9 +48,11 @@ def literal_sgd(objective, schedule, start, keep, since=0):
                 total = total + objective.weight_decay / 2 * sum(
                     p.square().sum() for p in parameters
                 )
-        gradients = torch.autograd.grad(total, parameters, allow_unused=True) if (
-            total.requires_grad
-        ) else [torch.zeros_like(p) for p in parameters]
+        gradients = (
+            torch.autograd.grad(total, parameters, allow_unused=True)
+            if (total.requires_grad)
+            else [torch.zeros_like(p) for p in parameters]
+        )
         with torch.no_grad():
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 parameter -= rate / len(rows) * gradient
@@ -144,3 +146,11 @@ def test_rows_are_counted():
     trajectory.retrain(torch.ones(5, N, dtype=torch.bool))
     passed = objective.calls.since(before)
     assert passed.forward == passed.backward == 5 * N * EPOCHS
+
+
+def test_a_run_is_small_when_pickled():
+    """A problem goes to a file for each cell: the run takes its own numbers and little more."""
+    trajectory = run(*small())
+    assert len(pickle.dumps(trajectory)) < 10_000 + trajectory.snapshots.numel() * 8
+    again = pickle.loads(pickle.dumps(trajectory))
+    assert torch.equal(again.schedule.batch(5), trajectory.schedule.batch(5))

@@ -11,9 +11,7 @@ def test_kendall_tau_counts_pairs():
     """Concordant minus discordant pairs over all pairs, where nothing ties; scipy's with ties."""
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 20))
-    signs = [
-        np.sign((a[i] - a[j]) * (b[i] - b[j])) for i in range(20) for j in range(i)
-    ]
+    signs = [np.sign((a[i] - a[j]) * (b[i] - b[j])) for i in range(20) for j in range(i)]
     assert kendall_tau(a, b) == pytest.approx(np.mean(signs))
     tied = np.round(a)
     assert kendall_tau(tied, b) == pytest.approx(stats.kendalltau(tied, b)[0])

@@ -1,6 +1,6 @@
 import math
 import pickle
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,6 +22,7 @@ from bench.tasks.cleansing import (
 
 TASK = Cleansing()
 RECIPE = SGD(MLP((5,)), epochs=3, batch_size=8)
+DEFAULT = CleansingSetting()
 
 
 def blobs(n=150, n_classes=2, noise=1.0):
@@ -33,7 +34,7 @@ def blobs(n=150, n_classes=2, noise=1.0):
     return Images("blobs", pixels, targets, tuple("abcdefg"[:n_classes]), "", "")
 
 
-def made(setting=CleansingSetting(), data=None, recipe=RECIPE, seed=0):
+def made(setting=DEFAULT, data=None, recipe=RECIPE, seed=0):
     return TASK.case(data or blobs(), recipe, setting, rng=stream(seed, "case", "blobs"))
 
 
@@ -62,6 +63,12 @@ def test_a_shared_row_is_refused():
         check_disjoint(train=np.array([1]), query=np.array([5, 6]), test=np.array([5]))
 
 
+def test_the_query_and_the_choice_of_m_need_a_row_each():
+    """One validation row can't be both."""
+    with pytest.raises(ValueError, match="wanted two validation rows or more"):
+        made(CleansingSetting(split="rows 90/1/30"))
+
+
 def test_the_problem_holds_no_test_data():
     """What is handed to a method contains no held-out row, however it is reached."""
     case = made()
@@ -87,7 +94,7 @@ def test_flipped_labels_are_known():
     assert differs.sum() == 18
     assert np.array_equal(differs, noisy.held.flipped)
     assert torch.equal(clean.held.test.targets, noisy.held.test.targets)
-    assert scored(noisy, -noisy.held.flipped).values["mislabel_auc"].value == 1
+    assert scored(noisy, ~noisy.held.flipped).values["mislabel_auc"].value == 1
     undefined = scored(clean, np.arange(90)).values["mislabel_auc"]
     assert math.isnan(undefined.value)
     assert undefined.note == "no label was flipped"
@@ -181,9 +188,9 @@ def test_models_that_cannot_be_trained_again():
     with pytest.raises(Unsupported, match="the model offers no replay, retrain"):
         made(recipe=SGD(MLP(), record=False))
     tiny = TASK.tiny()
-    model = SimpleNamespace(trajectory=None)
+    unrecorded = SGD(MLP(), record=False).fit(tiny.train, rng=np.random.default_rng(0))
     with pytest.raises(Unsupported, match="record=true"):
-        _ = CleansingProblem(model, tiny.train, tiny.validation).trajectory  # type: ignore[arg-type]
+        _ = CleansingProblem(unrecorded, tiny.train, tiny.validation).trajectory
 
 
 @pytest.mark.parametrize(
@@ -203,6 +210,7 @@ def test_wrong_settings_are_refused(changed, message):
 
 def test_regression_has_no_case():
     """Accuracy needs classes."""
-    assert "classes" in (TASK.refuses(SimpleNamespace(class_names=()), CleansingSetting()) or "")
+    numbers = replace(blobs(), class_names=())
+    assert "classes" in (TASK.refuses(numbers, CleansingSetting()) or "")
     assert TASK.refuses(blobs(), CleansingSetting()) is None
     assert TASK.refuses(None, CleansingSetting()) is None

@@ -5,6 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from earnest.methods.cleansing.koh_liang import KohLiang, conjugate_gradients, hessian_product
+from earnest.methods.cleansing.leave_one_out import LeaveOneOut
+from earnest.methods.cleansing.own_loss import OwnLoss
+from earnest.methods.cleansing.random import Random
+from earnest.methods.cleansing.sgd_influence import SGDInfluence
 
 from bench.data import Samples
 from bench.models.influence import leave_one_out, mean_losses, query_gradient
@@ -12,11 +17,6 @@ from bench.models.network import MLP
 from bench.models.sgd import SGD
 from bench.tasks.base import Unsupported
 from bench.tasks.cleansing import Cleansing, CleansingProblem
-from earnest.methods.cleansing.koh_liang import KohLiang, conjugate_gradients, hessian_product
-from earnest.methods.cleansing.leave_one_out import LeaveOneOut
-from earnest.methods.cleansing.own_loss import OwnLoss
-from earnest.methods.cleansing.random import Random
-from earnest.methods.cleansing.sgd_influence import SGDInfluence
 
 RNG = np.random.default_rng
 
@@ -50,7 +50,7 @@ def test_own_loss_is_minus_the_rows_loss(recipe):
     values = OwnLoss().explain(asked, rng=RNG(0)).values
     for x, y, value in zip(asked.train.inputs, asked.train.targets, values, strict=True):
         margins = asked.model.margins(x[None])[0]
-        assert value == pytest.approx(float(margins.log_softmax(0)[y]))
+        assert value == pytest.approx(margins.log_softmax(0)[y].item())
 
 
 @pytest.mark.parametrize("damping", [0.01, 1.0])
@@ -130,11 +130,10 @@ def test_training_rows_in_another_order(method):
     place = torch.from_numpy(np.argsort(order))
     run = asked.trajectory
     train = asked.train.rows(order)
-    batches = tuple(place[rows] for rows in run.schedule.batches)
     moved = replace(
         run,
         objective=replace(run.objective, samples=train),
-        schedule=replace(run.schedule, batches=batches),
+        schedule=replace(run.schedule, order=place[run.schedule.order]),
     )
     model = replace(asked.model, trajectory=moved)
     values = method.explain(asked, rng=RNG(0)).values

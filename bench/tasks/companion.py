@@ -1,0 +1,397 @@
+"""Companion: rules that take over from a black box as far as the user wants to see through it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+
+from bench.data import Data, Samples, encode, split
+from bench.models.base import Model, Recipe
+from bench.rules import Literals, Rule, RuleList, RulePool, binarize, mine
+from bench.scores.autac import (
+    TransparencyCurve,
+    accuracy_at,
+    autac,
+    autac_normalised,
+    completed,
+    transparency_curve,
+)
+from bench.tasks.base import Case, Method, Metric, Score, Scores, Unsupported
+
+_PAPER = "Pan, Wang, Hara, Interpretable Companions for Black-Box Models, AISTATS 2020"
+_TRANSPARENCIES = (25, 50, 75, 90)
+
+
+@dataclass(frozen=True)
+class CompanionSetting:
+    """What changes the problem.
+
+    Parameters
+    ----------
+    split : a scheme of `bench.data.split`; validation rows are not used.
+    positive : name or index of the class that is told from all others; needed where there are
+        more than two.
+    bins : numbers are cut at their quantiles into so many bins.
+    min_support, max_conditions : share of the training rows that a rule of the pool covers at
+        least, literals in it at most.
+    per_label : rules of the pool for each label, the most precise ones.
+    objective : which area a method is asked to make large on the training rows.
+    alpha : what a rule costs there.
+    """
+
+    shown: ClassVar[tuple[str, ...]] = ("objective",)
+
+    split: str = "percent 80/0/20"
+    positive: str | int | None = None
+    bins: int = 7
+    min_support: float = 0.05
+    max_conditions: int = 2
+    per_label: int = 200
+    objective: Literal["autac", "autac_completed"] = "autac_completed"
+    alpha: float = 0.001
+
+    def __post_init__(self) -> None:
+        for name, least in (("bins", 2), ("max_conditions", 1), ("per_label", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}={getattr(self, name)}: wanted at least {least}")
+        if not 0 < self.min_support <= 1:
+            raise ValueError(f"min_support={self.min_support}: wanted a share above 0")
+        if not self.alpha >= 0:
+            raise ValueError(f"alpha={self.alpha}: wanted at least 0")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a rule list is judged on.
+
+    Attributes
+    ----------
+    literals : of each row. labels : 1 for the positive class, 0 for the rest.
+    black_box : the label that the black box predicts.
+    """
+
+    literals: Literals
+    labels: Int[np.ndarray, " n"]
+    black_box: Int[np.ndarray, " n"]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def curve(self, rules: RuleList) -> TransparencyCurve:
+        """Without a default rule: it ends where the rules' coverage ends."""
+        decided_by = rules.decided_by(self.literals.values)
+        predicted = rules.predict(self.literals.values)
+        return transparency_curve(decided_by, predicted, self.labels, self.black_box, len(rules))
+
+    def completed(self, rules: RuleList, default: int) -> TransparencyCurve:
+        """With a default rule of that label for the rows that are left."""
+        left = rules.decided_by(self.literals.values) < 0
+        labels, black_box = self.labels[left], self.black_box[left]
+        by_default, by_box = (labels == default).sum(), (labels == black_box).sum()
+        return completed(self.curve(rules), int(by_default), int(by_box))
+
+
+@dataclass(frozen=True)
+class CompanionProblem:
+    """Which rules, in which order, shall take over from the black box?
+
+    Attributes
+    ----------
+    train : the training rows; the black box's predictions are cross-fitted: each half of the
+        rows is predicted by a model trained on the other half.
+    confidence : the black box's probability of what it predicts.
+    pool : the rules to choose from; a method may make its own.
+    class_names : of label 0 and label 1.
+    objective, alpha : see `CompanionSetting`.
+    """
+
+    train: Rows
+    confidence: Float[np.ndarray, " n"]
+    pool: RulePool
+    class_names: tuple[str, str]
+    objective: Literal["autac", "autac_completed"]
+    alpha: float
+
+    def labelled(self, rules: Sequence[Rule]) -> RuleList:
+        """The rules in this order, each with the majority label of the rows that it decides."""
+        values, labels, left = self.train.literals.values, [], np.ones(len(self.train), dtype=bool)
+        for rule in rules:
+            decided = rule.covers(values) & left
+            labels.append(majority(self.train.labels[decided]))
+            left &= ~decided
+        return RuleList(tuple(rules), tuple(labels))
+
+    def default(self, rules: RuleList) -> int:
+        """The majority label of the rows that no rule covers, of all rows where none is left."""
+        left = rules.decided_by(self.train.literals.values) < 0
+        return majority(self.train.labels[left] if left.any() else self.train.labels)
+
+    def value(self, rules: RuleList) -> float:
+        """What a method shall make large: the area on the training rows, minus alpha a rule."""
+        if self.objective == "autac":
+            area = autac(self.train.curve(rules))
+        else:
+            area = autac(self.train.completed(rules, self.default(rules)))
+        return area - self.alpha * len(rules)
+
+
+@dataclass(frozen=True)
+class Held:
+    """What scoring needs and no method sees.
+
+    Attributes
+    ----------
+    test : the test rows, predicted by the black box trained on all training rows.
+    """
+
+    test: Rows
+
+
+CompanionCase = Case[CompanionProblem, Held]
+
+
+@dataclass(frozen=True)
+class Companion:
+    """A rule list walks with a black box; a user stops at the depth that they like."""
+
+    name: ClassVar[str] = "companion"
+    version: ClassVar[int] = 1
+    accepts: ClassVar[frozenset[str]] = frozenset({"classes"})
+    adapts: ClassVar[bool] = False
+    Setting: ClassVar[type] = CompanionSetting
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric(
+            "autac_completed",
+            "higher",
+            (0.0, 1.0),
+            "",
+            "area under test accuracy over transparency, the training majority of the uncovered "
+            "rows being the default rule for all that the list leaves to the black box",
+            f"{_PAPER}, Sec. 3; the default rule: earnest",
+        ),
+        Metric(
+            "autac",
+            "higher",
+            (0.0, 1.0),
+            "",
+            "area under test accuracy over transparency, nothing counted beyond the coverage of "
+            "the whole list",
+            f"{_PAPER}, Sec. 3",
+        ),
+        Metric(
+            "autac_normalised",
+            "higher",
+            (0.0, 1.0),
+            "",
+            "autac over the coverage of the whole list; the black box's accuracy where it covers "
+            "nothing",
+            "earnest",
+        ),
+        Metric(
+            "train_objective",
+            "higher",
+            (-math.inf, 1.0),
+            "",
+            "what the method was asked to make large: the area named by the setting, on training "
+            "rows with cross-fitted predictions, minus alpha a rule",
+            f"{_PAPER}, Sec. 4",
+        ),
+        Metric(
+            "transparency",
+            "none",
+            (0.0, 1.0),
+            "share of test rows",
+            "T_M, what the whole list covers",
+            f"{_PAPER}, Sec. 3",
+        ),
+        Metric("length", "lower", (0.0, math.inf), "rules", "rules in the list", _PAPER),
+        Metric("literals", "lower", (0.0, math.inf), "literals", "conditions of all rules", _PAPER),
+        *(
+            Metric(
+                f"accuracy_at_{percent}",
+                "higher",
+                (0.0, 1.0),
+                "",
+                f"test accuracy where the completed curve passes a transparency of {percent} %",
+                "earnest",
+            )
+            for percent in _TRANSPARENCIES
+        ),
+    )
+
+    def refuses(self, data: Data | None, setting: CompanionSetting) -> str | None:
+        if data is None:
+            return None
+        if not data.class_names:
+            return "a companion needs classes: this data predicts a number"
+        if setting.positive is None and len(data.class_names) > 2:
+            known = ", ".join(data.class_names)
+            return f"a companion tells one class from the rest: give positive=CLASS, one of {known}"
+        try:
+            labels = data.targets == _positive(data, setting)
+        except ValueError as error:
+            return str(error)
+        return "all rows have one label" if labels.all() or not labels.any() else None
+
+    def case(
+        self, data: Data, recipe: Recipe, setting: CompanionSetting, *, rng: np.random.Generator
+    ) -> CompanionCase:
+        split_rng, _noise_rng, model_rng, case_rng = rng.spawn(4)
+        parts = split(data, setting.split, rng=split_rng)
+        samples, positive = encode(data, parts.train).samples, _positive(data, setting)
+        train, test = samples.rows(parts.train), samples.rows(parts.test)
+        literals = binarize(data, parts.train, setting.bins)
+        labels = (data.targets == positive).astype(np.int64)
+        box, _ = _predicted(recipe.fit(train, rng=model_rng), test, positive)
+        crossed, confidence = _cross_fitted(recipe, train, positive, case_rng)
+        pool = _pool(literals.rows(parts.train), labels[parts.train], setting)
+        problem = CompanionProblem(
+            Rows(literals.rows(parts.train), labels[parts.train], crossed),
+            confidence,
+            pool,
+            _names(data, positive),
+            setting.objective,
+            setting.alpha,
+        )
+        return Case(problem, Held(Rows(literals.rows(parts.test), labels[parts.test], box)))
+
+    def adapt(
+        self,
+        case: CompanionCase,
+        method: Method[CompanionProblem, RuleList],
+        *,
+        rng: np.random.Generator,
+    ) -> tuple[CompanionCase, ...]:
+        return (case,)
+
+    def scores(
+        self, cases: tuple[CompanionCase, ...], explanations: tuple[RuleList, ...]
+    ) -> Scores:
+        (case,), (rules,) = cases, explanations
+        problem, test = case.problem, case.held.test
+        _check(rules, len(problem.train.literals.names))
+        default = problem.default(rules)
+        curve, whole = test.curve(rules), test.completed(rules, default)
+        values = {
+            "autac_completed": autac(whole),
+            "autac": autac(curve),
+            "autac_normalised": autac_normalised(curve),
+            "train_objective": problem.value(rules),
+            "transparency": float(curve.transparency[-1]),
+            "length": float(len(rules)),
+            "literals": float(sum(len(rule.conditions) for rule in rules.rules)),
+            **{f"accuracy_at_{at}": accuracy_at(whole, at / 100) for at in _TRANSPARENCIES},
+        }
+        scored = {name: Score(value) for name, value in values.items()}
+        return Scores(scored, _details(problem, rules, default, whole))
+
+    def tiny(self) -> CompanionProblem:
+        """Sixty-four rows of eight literals; the black box errs on every fifth."""
+        rng = np.random.default_rng(0)
+        positive = rng.random((64, 4)) < 0.5
+        values = np.stack([positive, ~positive], axis=2).reshape(64, 8)
+        labels = (positive[:, 0] & positive[:, 1]).astype(np.int64)
+        names = tuple(f"{'not ' * (j % 2)}{'abcd'[j // 2]}" for j in range(8))
+        literals = Literals(values, names)
+        train = Rows(literals, labels, labels ^ (np.arange(64) % 5 == 0))
+        pool = mine(literals, labels, min_support=0.05, max_conditions=2, per_label=8)
+        return CompanionProblem(train, np.ones(64), pool, ("no", "yes"), "autac_completed", 0.001)
+
+
+def majority(labels: Int[np.ndarray, " n"]) -> int:
+    """The more frequent of the labels 0 and 1; 0 where neither is."""
+    return int(2 * labels.sum() > len(labels))
+
+
+def _positive(data: Data, setting: CompanionSetting) -> int:
+    """The index of the class that has label 1."""
+    wanted, names = setting.positive, data.class_names
+    if wanted is None:
+        return 1
+    if str(wanted) in names:
+        return names.index(str(wanted))
+    if isinstance(wanted, int) and 0 <= wanted < len(names):
+        return wanted
+    raise ValueError(f"positive={wanted!r} is no class of {data.name}: {', '.join(names)}")
+
+
+def _names(data: Data, positive: int) -> tuple[str, str]:
+    name = data.class_names[positive]
+    rest = [other for other in data.class_names if other != name]
+    return (rest[0] if len(rest) == 1 else f"not {name}", name)
+
+
+def _predicted(
+    model: Model, samples: Samples, positive: int
+) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """The predicted label of each row, and its probability."""
+    with torch.no_grad():
+        margins = model.margins(samples.inputs)
+    label = (margins.argmax(dim=1) == positive).numpy()
+    probability = margins.softmax(dim=1)[:, positive].numpy()
+    return label.astype(np.int64), np.where(label, probability, 1 - probability)
+
+
+def _cross_fitted(
+    recipe: Recipe, train: Samples, positive: int, rng: np.random.Generator
+) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Each half predicted by the other half's model, else the black box looks too good."""
+    half_rng, *model_rngs = rng.spawn(3)
+    in_first = _stratified_half(train, half_rng)
+    label, confidence = np.zeros(len(train), dtype=np.int64), np.zeros(len(train))
+    for half, model_rng in zip((in_first, ~in_first), model_rngs, strict=True):
+        model = recipe.fit(train.rows(~half), rng=model_rng)
+        label[half], confidence[half] = _predicted(model, train.rows(half), positive)
+    return label, confidence
+
+
+def _stratified_half(train: Samples, rng: np.random.Generator) -> Bool[np.ndarray, " n"]:
+    """Every second row of each class, in a random order."""
+    order = rng.permutation(len(train))
+    order = order[np.argsort(train.targets.numpy()[order], kind="stable")]
+    chosen = np.zeros(len(train), dtype=bool)
+    chosen[order[::2]] = True
+    return chosen
+
+
+def _pool(literals: Literals, labels: Int[np.ndarray, " n"], setting: CompanionSetting) -> RulePool:
+    if len(np.unique(labels)) < 2:
+        raise Unsupported("all training rows have one label")
+    pool = mine(
+        literals,
+        labels,
+        min_support=setting.min_support,
+        max_conditions=setting.max_conditions,
+        per_label=setting.per_label,
+    )
+    if not pool.rules:
+        raise Unsupported(f"no rule covers {setting.min_support:.0%} of the training rows")
+    return pool
+
+
+def _check(rules: RuleList, n_literals: int) -> None:
+    if not set(rules.labels) <= {0, 1}:
+        raise ValueError(f"labels are 0 or 1, not {sorted(set(rules.labels) - {0, 1})}")
+    unknown = {c for rule in rules.rules for c in rule.conditions} - set(range(n_literals))
+    if unknown:
+        raise ValueError(f"there are {n_literals} literals, and no {sorted(unknown)}")
+
+
+def _details(
+    problem: CompanionProblem, rules: RuleList, default: int, whole: TransparencyCurve
+) -> dict[str, Any]:
+    """The completed test curve; its last point is the default rule's."""
+    train = problem.train.completed(rules, default)
+    return {
+        "transparency": whole.transparency.tolist(),
+        "accuracy": whole.accuracy.tolist(),
+        "rules": rules.texts(problem.train.literals.names, problem.class_names),
+        "default": problem.class_names[default],
+        "black_box_accuracy": float(whole.accuracy[0]),
+        "train_transparency": train.transparency.tolist(),
+        "train_accuracy": train.accuracy.tolist(),
+    }

@@ -307,7 +307,7 @@ def _global_state() -> dict[str, Any]:
     return {
         "random state of torch": torch.get_rng_state().numpy().tobytes(),
         "random state of numpy": pickle.dumps(np.random.get_state()),  # noqa: NPY002
-        "random state of random": random.getstate(),
+        # Not that of `random`: beartype draws from it whenever it checks a sequence.
         "whether gradients are taken": torch.is_grad_enabled(),
         "torch's default dtype": torch.get_default_dtype(),
         "torch's number of threads": torch.get_num_threads(),

@@ -40,8 +40,8 @@ class Rule:
 
     def covers(self, values: Bool[np.ndarray, "n d"]) -> Bool[np.ndarray, " n"]:
         """The rows that satisfy all conditions."""
-        held: np.ndarray = values[:, list(self.conditions)].all(axis=1)
-        return held
+        covered: np.ndarray = np.all(values[:, list(self.conditions)], axis=1)
+        return covered
 
     def text(self, names: Sequence[str]) -> str:
         """Such as `age > 44 and workclass = Private`."""
@@ -76,7 +76,8 @@ class RuleList:
 
     def predict(self, values: Bool[np.ndarray, "n d"]) -> Int[np.ndarray, " n"]:
         """Each row's label, -1 where no rule covers it: whoever asks may defer to another."""
-        return np.array([*self.labels, -1])[self.decided_by(values)]
+        predicted: np.ndarray = np.array([*self.labels, -1])[self.decided_by(values)]
+        return predicted
 
     def texts(self, names: Sequence[str], class_names: Sequence[str]) -> list[str]:
         """Such as `age > 44 and hours-per-week <= 40 -> >50K`, one a rule."""
@@ -100,13 +101,13 @@ class RulePool:
 def pack(rows: Bool[np.ndarray, "k n"]) -> UInt64[np.ndarray, "k words"]:
     """Sets of n things as bits in words of 64; the bits beyond n are 0."""
     packed = np.packbits(rows, axis=1, bitorder="little")
-    return np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
+    whole_words = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8)))
+    return np.ascontiguousarray(whole_words).view(np.uint64)
 
 
 def sizes(sets: UInt64[np.ndarray, "*k words"]) -> Int[np.ndarray, "*k"]:
     """How many things are in each packed set."""
-    counts: np.ndarray = np.bitwise_count(sets).sum(axis=-1, dtype=np.int64)
-    return counts
+    return np.asarray(np.bitwise_count(sets).sum(axis=-1, dtype=np.int64))
 
 
 def binarize(data: Data, fit_rows: Int[np.ndarray, " m"], bins: int = 7) -> Literals:
@@ -126,7 +127,9 @@ def binarize(data: Data, fit_rows: Int[np.ndarray, " m"], bins: int = 7) -> Lite
     for column, numbers in _columns(data):
         if np.isnan(numbers).any():
             raise ValueError(f"{data.name} has missing values in {column.name}: impute them first")
-        found = _levels(column, numbers) if column.levels else _cuts(column, numbers, fit_rows, bins)
+        found = (
+            _levels(column, numbers) if column.levels else _cuts(column, numbers, fit_rows, bins)
+        )
         for name, negation, holds in found:
             if 0 < holds[fit_rows].sum() < len(fit_rows):
                 values += [holds, ~holds]
@@ -179,7 +182,9 @@ def _frequent(
     levels = [singles[:, None]]
     for _ in range(max_conditions - 1):
         levels.append(_extended(levels[-1], singles, packed, least))
-    padded = [np.pad(level, ((0, 0), (0, max_conditions - level.shape[1])), "edge") for level in levels]
+    padded = [
+        np.pad(level, ((0, 0), (0, max_conditions - level.shape[1])), "edge") for level in levels
+    ]
     return np.concatenate(padded)
 
 
@@ -205,7 +210,8 @@ def _extended(
 def _captured(
     packed: UInt64[np.ndarray, "d words"], conditions: Int[np.ndarray, "m k"]
 ) -> UInt64[np.ndarray, "m words"]:
-    return np.bitwise_and.reduce(packed[conditions], axis=1)
+    captured: np.ndarray = np.bitwise_and.reduce(packed[conditions], axis=1)
+    return captured
 
 
 def _parts(candidates: Int[np.ndarray, "m k"], rows: int = 1024) -> Iterator[np.ndarray]:
@@ -270,7 +276,11 @@ def _cuts(
 def _shortest(low: float, high: float) -> str:
     """The shortest decimal t with low <= t < high."""
     for digits in range(17):
-        text = np.format_float_positional(low, precision=digits, fractional=False, trim="-") if digits else "0"
+        text = (
+            np.format_float_positional(low, precision=digits, fractional=False, trim="-")
+            if digits
+            else "0"
+        )
         if low <= float(text) < high:
             return text
     return repr(float(low))

@@ -64,7 +64,9 @@ def transparency_curve(
     )
 
 
-def completed(curve: TransparencyCurve, rest_right: int, rest_right_by_box: int) -> TransparencyCurve:
+def completed(
+    curve: TransparencyCurve, rest_right: int, rest_right_by_box: int
+) -> TransparencyCurve:
     """The curve with one point more, at T = 1: a default rule decides all rows that are left.
 
     Parameters

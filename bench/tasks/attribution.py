@@ -438,7 +438,8 @@ class _Measured:
     @property
     def influence(self) -> Float[np.ndarray, " n"]:
         """J."""
-        return scoring.area(self.reverse) - scoring.area(self.deletion)
+        influence: np.ndarray = scoring.area(self.reverse) - scoring.area(self.deletion)
+        return influence
 
 
 def _measured(

@@ -1,0 +1,91 @@
+"""From a suite's records to its leaderboard: a table, a page, figures. Runs no method.
+
+Only what a finished suite needs is imported at once; pandas and matplotlib come with the first
+table or figure.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["as_csv", "as_json", "leaderboard", "publish", "summary"]
+
+PAGE, TABLE, FIGURES, STAMP = "leaderboard.html", "leaderboard.csv", "figures", ".leaderboard"
+KINDS = ("*.py", "*.html", "*.css", "*.js")
+
+
+def publish(suite: Path) -> Path:
+    """Write a suite's page, table and figures where its records have changed; the page's path."""
+    digest = _digest(suite)
+    stamp, page = suite / STAMP, suite / PAGE
+    if page.is_file() and stamp.is_file() and stamp.read_text() == digest:
+        return page
+    from bench.board.figures import draw
+    from bench.board.page import render
+    from bench.board.table import as_csv, leaderboard
+
+    records, rows = _read(suite)
+    figures = draw(records, suite / FIGURES)
+    _write(suite / TABLE, as_csv(leaderboard(rows)))
+    _write(page, render(suite.resolve().name, records, rows, figures))
+    _write(stamp, digest)
+    return page
+
+
+def leaderboard(suite: Path) -> "pd.DataFrame":
+    """The leaderboard of a suite, see `bench.board.table.leaderboard`."""
+    from bench.board.table import leaderboard
+
+    return leaderboard(_read(suite)[1])
+
+
+def as_json(suite: Path) -> str:
+    """The leaderboard of a suite as a list of objects."""
+    from bench.board.table import as_json
+
+    return as_json(leaderboard(suite))
+
+
+def as_csv(suite: Path) -> str:
+    """The leaderboard of a suite as comma-separated values."""
+    from bench.board.table import as_csv
+
+    return as_csv(leaderboard(suite))
+
+
+def summary(suite: Path) -> str:
+    """The headline of each task of a suite, for a terminal."""
+    from bench.board.table import as_text, ranked
+
+    return as_text(ranked(_read(suite)[1]))
+
+
+def _read(suite: Path) -> tuple[list[Any], "pd.DataFrame"]:
+    """The current records of a suite, and their rows."""
+    from bench.board.rows import current, rows
+    from bench.record import read_all
+
+    records = current(read_all(suite))
+    return records, rows(records)
+
+
+def _digest(suite: Path) -> str:
+    """Names, times and sizes of the records, and of the files that make the page."""
+    own = Path(__file__).parent
+    files = [*suite.glob("*.json"), *(p for kind in KINDS for p in own.glob(kind))]
+    stats = sorted((path.name, s.st_mtime_ns, s.st_size) for path in files if (s := path.stat()))
+    return hashlib.sha256(repr(stats).encode()).hexdigest()
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all: other shards may publish the same suite now."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

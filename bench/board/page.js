@@ -1,0 +1,164 @@
+"use strict";
+// The tables are in the page already. This sorts, filters and opens them; names are untrusted and
+// only ever become text nodes.
+const data = JSON.parse(document.getElementById("data").textContent);
+const all = (selector, from = document) => [...from.querySelectorAll(selector)];
+const sections = all("section");
+const dialog = document.getElementById("detail");
+let state;
+
+function element(tag, ...children) {
+  const made = document.createElement(tag);
+  made.append(...children.filter((child) => child !== null));
+  return made;
+}
+
+function set(changes) {
+  for (const [name, value] of Object.entries(changes)) {
+    if (value) state.set(name, value);
+    else state.delete(name);
+  }
+  history.replaceState(null, "", "#" + state);
+  show();
+}
+
+function show() {
+  const task = sections.find((s) => s.dataset.task === state.get("task")) ?? sections[0];
+  for (const section of sections) section.hidden = section !== task;
+  for (const link of all("nav a[href^='#']")) {
+    const open = new URLSearchParams(link.getAttribute("href").slice(1)).get("task") === task?.dataset.task;
+    link.toggleAttribute("aria-current", open);
+  }
+  const form = task?.querySelector("form");
+  if (form) {
+    const metrics = [...form.metric.options].map((option) => option.value);
+    form.metric.value = metrics.includes(state.get("metric")) ? state.get("metric") : metrics[0];
+    if (form.setting) form.setting.value = state.get("setting") ?? "";
+    if (form.filter.value !== (state.get("filter") ?? "")) form.filter.value = state.get("filter") ?? "";
+    for (const block of all(".metric", task)) block.hidden = block.dataset.metric !== form.metric.value;
+    for (const block of all(".setting", task))
+      block.hidden = Boolean(form.setting?.value) && block.dataset.setting !== form.setting.value;
+    all("table.board", task).forEach(arrange);
+  }
+  openMethod(task?.dataset.task);
+}
+
+function arrange(table) {
+  const [column, order] = (state.get("sort") ?? "").split(":");
+  const heads = all("thead th", table);
+  const chosen = heads.find((th) => th.dataset.name === column);
+  for (const th of heads) th.removeAttribute("aria-sort");
+  (chosen ?? heads[1]).setAttribute("aria-sort", order ?? "ascending");
+  const index = heads.indexOf(chosen);
+  const key = (row) => (index ? Number(row.cells[index].dataset.sort) : row.dataset.method);
+  const compare = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
+  const sign = order === "descending" ? -1 : 1;
+  const rows = [...table.tBodies[0].rows];
+  if (!chosen) rows.sort((a, b) => a.dataset.place - b.dataset.place);
+  else
+    rows.sort((a, b) => {
+      const [x, y] = [key(a), key(b)];
+      return (x === Infinity) - (y === Infinity) || sign * compare(x, y) || a.dataset.place - b.dataset.place;
+    });
+  table.tBodies[0].append(...rows);
+  const words = (state.get("filter") ?? "").toLowerCase().split(/\s+/);
+  for (const row of rows) row.hidden = !words.every((word) => row.dataset.method.toLowerCase().includes(word));
+}
+
+function openMethod(task) {
+  const method = state.get("method");
+  const records = data.records.filter((r) => r.task === task && r.method === method);
+  if (!records.length) return dialog.close();
+  const close = element("button", "Close");
+  close.className = "close";
+  close.onclick = () => dialog.close();
+  const title = element("h2", method);
+  title.id = "detail-title";
+  const groups = new Map();
+  for (const r of records) {
+    const name = [r.dataset, r.model, r.setting].join(" · ");
+    groups.set(name, [...(groups.get(name) ?? []), r]);
+  }
+  const version = "version " + [...new Set(records.map((r) => r.method_version))].join(", ");
+  dialog.replaceChildren(close, title, element("p", `${task}, ${version}, ${records.length} cells`));
+  for (const [name, cells] of groups) {
+    const part = element("details", element("summary", name), seedTable(cells), ...cells.map(seedDetails));
+    part.open = groups.size < 4;
+    dialog.append(part);
+  }
+  if (!dialog.open) dialog.showModal();
+}
+
+function seedTable(records) {
+  const metrics = [...new Set(records.flatMap((r) => Object.keys(r.scores)))];
+  const head = ["seed", "status", ...metrics, "seconds"].map((text) => element("th", text));
+  const rows = records.map((r) => {
+    const values = metrics.map((metric) => {
+      const { value, note } = r.scores[metric] ?? {};
+      return element("td", shortened(value), note ? element("small", note) : null);
+    });
+    return element("tr", element("td", String(r.seed)), element("td", r.status), ...values, element("td", shortened(r.seconds.explain)));
+  });
+  const box = element("div", element("table", element("thead", element("tr", ...head)), element("tbody", ...rows)));
+  box.className = "scroll";
+  return box;
+}
+
+function seedDetails(r) {
+  const facts = {
+    reason: r.reason, ...r.settings, started: r.started, hardware: r.hardware, commit: r.commit,
+    seconds: listed(r.seconds), calls: listed(r.calls), "peak memory": r.peak_memory && `${(r.peak_memory / 2 ** 20).toFixed(1)} MiB`, key: r.key,
+  };
+  const list = element("dl");
+  for (const [name, value] of Object.entries(facts))
+    if (value !== null && value !== "") list.append(element("dt", name), element("dd", String(value)));
+  const copy = element("button", "Copy");
+  copy.onclick = () => navigator.clipboard.writeText(r.command).then(() => (copy.textContent = "Copied"));
+  return element("details", element("summary", `seed ${r.seed}: setting and command`), list, element("pre", r.command), copy);
+}
+
+const shortened = (value) => (typeof value === "number" ? String(Number(value.toPrecision(4))).replace("-", "−") : "–");
+const listed = (map) => Object.entries(map).map(([name, value]) => `${name} ${shortened(value)}`).join(", ");
+
+function wrap(cell, action) {
+  const button = element("button", ...cell.childNodes);
+  button.type = "button";
+  button.onclick = action;
+  cell.replaceChildren(button);
+}
+
+for (const table of all("table.board")) {
+  [...table.tBodies[0].rows].forEach((row, place) => {
+    row.dataset.place = place;
+    wrap(row.cells[0], () => set({ method: row.dataset.method }));
+  });
+  for (const th of all("thead th:not(.bars)", table)) {
+    th.dataset.name = th.textContent.trim();
+    wrap(th, () => set({ sort: `${th.dataset.name}:${th.getAttribute("aria-sort") === "ascending" ? "descending" : "ascending"}` }));
+  }
+}
+for (const form of all("form")) {
+  form.hidden = false;
+  form.onsubmit = () => false;
+  form.oninput = (event) => set({ [event.target.name]: event.target.value });
+}
+for (const block of all("details.metric")) block.open = true;
+for (const link of all("nav a[href^='#']"))
+  link.onclick = () => {
+    state = new URLSearchParams(link.getAttribute("href").slice(1));
+    set({});
+    scrollTo(0, 0);
+    return false;
+  };
+document.getElementById("csv").onclick = (event) => {
+  event.currentTarget.href = URL.createObjectURL(new Blob([data.csv], { type: "text/csv" }));
+};
+dialog.onclose = () => set({ method: "" });
+dialog.onclick = (event) => event.target === dialog && dialog.close();
+function load() {
+  state = new URLSearchParams(location.hash.slice(1));
+  show();
+}
+onhashchange = load;
+document.documentElement.classList.add("js");
+load();

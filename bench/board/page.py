@@ -1,0 +1,261 @@
+"""The leaderboard as one HTML file that needs no network, no server and no JavaScript."""
+
+import base64
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from bench.board.command import command_of
+from bench.board.figures import GRID, INK, Figure
+from bench.board.rows import metrics_of
+from bench.board.statistics import MANY
+from bench.board.table import (
+    FIELDS,
+    OVERALL,
+    as_csv,
+    in_order,
+    rank_text,
+    ranked,
+    seconds_text,
+)
+from bench.record import Record
+
+FOLDER = Path(__file__).parent
+PAYLOAD = (
+    *("key", "task", "setting", "settings", "dataset", "model", "method", "method_version"),
+    *("seed", "status", "reason", "scores", "seconds", "calls", "peak_memory", "started"),
+    *("hardware", "commit", "dirty"),
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A mean and its interval as they are shown; `sort` is the number that orders the column."""
+
+    sort: float
+    text: str
+    interval: str = ""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """Where a row's mean and interval lie on the scale of its table, in percent."""
+
+    mean: float
+    low: float
+    width: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """One method in a table."""
+
+    method: str
+    rank: Cell
+    best: bool
+    mean: Cell
+    bar: Bar | None
+    problems: tuple[Cell, ...]
+    coverage: Cell
+    seconds: Cell
+
+
+@dataclass(frozen=True)
+class Board:
+    """One metric under one setting. `zero` is where 0 lies on the scale of the bars, if it does."""
+
+    setting: str
+    metric: str
+    problems: tuple[tuple[str, str], ...]
+    lines: tuple[Line, ...]
+    zero: float | None
+
+
+@dataclass(frozen=True)
+class Section:
+    """All that the page shows of a task."""
+
+    task: str
+    metrics: Mapping[str, Mapping[str, Any]]
+    settings: tuple[str, ...]
+    boards: tuple[Board, ...]
+    figures: tuple[Figure, ...]
+
+
+def render(
+    suite: str, records: Sequence[Record], rows: pd.DataFrame, figures: Sequence[Figure]
+) -> str:
+    """The page of a suite.
+
+    Parameters
+    ----------
+    suite : its name.
+    records : its current records. rows : theirs.
+    figures : files to draw into the page, each below its task.
+    """
+    table = ranked(rows)
+    script = (FOLDER / "page.js").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters.update(drawn=_drawn)
+    sections = [
+        _section(task, metrics, table[table.task == task], figures)
+        for task, metrics in metrics_of(records).items()
+    ]
+    return environment.get_template("page.html").render(
+        suite=suite,
+        sections=[s for s in sections if s.boards],
+        statuses=Counter(r.status for r in records),
+        failures=[r for r in records if r.status not in ("ok", "unsupported")],
+        unsupported=Counter(
+            (r.task, r.method, r.dataset, r.reason) for r in records if r.status == "unsupported"
+        ),
+        where=_where(records),
+        many=MANY,
+        style=(FOLDER / "page.css").read_text(encoding="utf-8"),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        payload=_payload(suite, records, table),
+    )
+
+
+def _section(
+    task: str,
+    metrics: Mapping[str, Mapping[str, Any]],
+    table: pd.DataFrame,
+    figures: Sequence[Figure],
+) -> Section:
+    groups = table.groupby(["setting", "metric"], sort=False)
+    boards = [_board(group) for _, group in groups if group["mean"].notna().any()]
+    shown = {board.metric for board in boards}
+    return Section(
+        task,
+        {name: info for name, info in metrics.items() if name in shown},
+        tuple(dict.fromkeys(board.setting for board in boards)),
+        tuple(boards),
+        tuple(figure for figure in figures if figure.task == task),
+    )
+
+
+def _board(group: pd.DataFrame) -> Board:
+    overall = in_order(group[group.dataset == OVERALL])
+    parts = group[group.dataset != OVERALL]
+    problems = tuple(dict.fromkeys(zip(parts.dataset, parts.model, strict=True)))
+    by_problem = {(p.method, p.dataset, p.model): p for p in parts.itertuples()}
+    digits = _digits(group["mean"])
+    ends = overall[["mean", "low", "high"]].to_numpy(dtype=float)
+    left, right = _scale(ends)
+    lines = tuple(
+        Line(
+            method=line.method,
+            rank=Cell(line.rank_low or math.inf, rank_text(line.rank_low, line.rank_high)),
+            best=line.rank_low == 1,
+            mean=_mean_cell(line, digits),
+            bar=_bar(line, left, right),
+            problems=tuple(
+                _mean_cell(by_problem.get((line.method, *problem)), digits) for problem in problems
+            ),
+            coverage=Cell(line.coverage, f"{math.floor(100 * line.coverage)} %"),
+            seconds=Cell(_sortable(line.seconds), seconds_text(line.seconds)),
+        )
+        for line in overall.itertuples()
+    )
+    first = overall.iloc[0]
+    zero = -left / (right - left) * 100 if left < 0 < right else None
+    return Board(first.setting, first.metric, problems, lines, zero)
+
+
+def _mean_cell(line: Any, digits: int) -> Cell:
+    if line is None or math.isnan(line.mean):
+        return Cell(math.inf, "–")
+    between = ""
+    if not math.isnan(line.low):
+        between = f"{_number(line.low, digits)} to {_number(line.high, digits)}"
+    return Cell(line.mean, _number(line.mean, digits), between)
+
+
+def _bar(line: Any, left: float, right: float) -> Bar | None:
+    if math.isnan(line.mean):
+        return None
+
+    def place(value: float) -> float:
+        return round((value - left) / (right - left) * 100, 2)
+
+    low, high = (line.mean, line.mean) if math.isnan(line.low) else (line.low, line.high)
+    return Bar(place(line.mean), place(low), round(place(high) - place(low), 2))
+
+
+def _scale(ends: Any) -> tuple[float, float]:
+    """The least and largest number to draw; one wide interval doesn't flatten all others."""
+    finite = ends[pd.notna(ends)]
+    left, right = float(finite.min()), float(finite.max())
+    return (left, right) if right > left else (left - 0.5, right + 0.5)
+
+
+def _digits(means: "pd.Series[float]") -> int:
+    largest = means.abs().max()
+    if not largest > 0:
+        return 3
+    return int(min(5, max(0, 2 - math.floor(math.log10(largest)) + (1 <= largest < 2))))
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _sortable(value: float) -> float:
+    return math.inf if math.isnan(value) else value
+
+
+def _where(records: Sequence[Record]) -> dict[str, str]:
+    """What the foot of the page says about code and machine."""
+    started = sorted(r.started for r in records if r.started)
+    commits = sorted(
+        {f"{r.commit[:12]}{' (changed)' if r.dirty else ''}" for r in records if r.commit}
+    )
+    machines = sorted({r.hardware for r in records if r.hardware})
+    return {
+        "run": " to ".join(dict.fromkeys(s[:16].replace("T", " ") for s in started[:: len(started) - 1 or 1])),
+        "commit": ", ".join(commits),
+        "machine": ", ".join(machines),
+        "mixed": "yes" if len(machines) > 1 else "",
+    }
+
+
+def _payload(suite: str, records: Sequence[Record], table: pd.DataFrame) -> str:
+    """What the script needs, as JSON that can't end its element."""
+    data = {
+        "suite": suite,
+        "csv": as_csv(table[list(FIELDS)]),
+        "records": [
+            {
+                **{name: getattr(record, name) for name in PAYLOAD},
+                "command": command_of(record),
+            }
+            for record in records
+        ],
+    }
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _drawn(figure: Figure) -> str:
+    """A figure's SVG as a data URI, its ink and grid following the reader's colour scheme."""
+    svg = figure.svg.read_text(encoding="utf-8")
+    svg = svg.replace(INK, "var(--ink)").replace(GRID, "var(--grid)")
+    scheme = (
+        f"<style>:root{{--ink:{INK};--grid:{GRID}}}@media(prefers-color-scheme:dark)"
+        "{:root{--ink:#d8d8d2;--grid:#3a3d42}}</style>"
+    )
+    start = svg.index(">", svg.index("<svg")) + 1
+    encoded = base64.b64encode((svg[:start] + scheme + svg[start:]).encode()).decode()
+    return f"data:image/svg+xml;base64,{encoded}"

@@ -1,0 +1,138 @@
+"""The shared-mask regressions against their definitions."""
+
+from math import comb
+
+import numpy as np
+import pytest
+
+from bench.setfunction.regression import (
+    Design,
+    lime_design,
+    ridge_regression,
+    shapley_design,
+    shapley_regression,
+)
+from bench.setfunction.table import Tabulated, masks_of, shapley_values
+
+
+def tables(n: int, p: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).random((n, 2**p))
+
+
+def none(n: int, p: int) -> np.ndarray:
+    return np.zeros((n, p), dtype=bool)
+
+
+@pytest.mark.parametrize("p", [1, 2, 3, 4, 7, 8])
+def test_all_masks_give_the_exact_shapley_values(p: int):
+    """With 2^p - 2 samples the design is the whole kernel, and the regression exact."""
+    table = tables(4, p)
+    design = shapley_design(p, 2**p - 2, rng=np.random.default_rng(0))
+    assert len(np.unique(design.kept, axis=0)) == len(design.kept) == 2**p - 2
+    found = shapley_regression(design, Tabulated(table), none(4, p))
+    np.testing.assert_allclose(found, shapley_values(table), atol=1e-9)
+
+
+def test_enumerated_weights_are_the_shapley_kernel():
+    """(p - 1) / (C(p, s) s (p - s)), up to a constant factor."""
+    p = 7
+    design = shapley_design(p, 2**p, rng=np.random.default_rng(0))
+    s = design.kept.sum(1)
+    kernel = np.array([(p - 1) / (comb(p, k) * k * (p - k)) for k in s])
+    np.testing.assert_allclose(design.weights / design.weights.sum(), kernel / kernel.sum())
+
+
+@pytest.mark.parametrize("samples", [2, 20, 60, 500, 1000])
+def test_sampled_masks_come_in_pairs_within_budget(samples: int):
+    """Every set's complement is there as often; the expected kernel mass of sizes is kept."""
+    p = 12
+    design = shapley_design(p, samples, rng=np.random.default_rng(0))
+    assert 0 < len(design.kept) <= samples
+    rows, counts = np.unique(design.kept, axis=0, return_counts=True)
+    others, again = np.unique(~design.kept, axis=0, return_counts=True)
+    np.testing.assert_array_equal(rows, others)
+    np.testing.assert_array_equal(counts, again)
+    assert design.weights.sum() == pytest.approx(1.0)
+    assert set(design.kept.sum(1)) <= set(range(1, p))
+
+
+def test_outer_sizes_are_enumerated():
+    """At 500 samples all single features and all but one are there once."""
+    design = shapley_design(30, 500, rng=np.random.default_rng(0))
+    sizes = design.kept.sum(1)
+    assert (sizes == 1).sum() == (sizes == 29).sum() == 30
+
+
+def test_sampled_values_come_near_the_exact_ones():
+    """The error falls with the samples and is small against the values."""
+    table = np.tanh(
+        np.random.default_rng(0).normal(size=(4, 10)) @ masks_of(np.arange(2**10), 10).T
+    )
+    exact = shapley_values(table)
+    errors = []
+    for samples in (60, 240, 960):
+        design = shapley_design(10, samples, rng=np.random.default_rng(1))
+        found = shapley_regression(design, Tabulated(table), none(4, 10))
+        np.testing.assert_allclose(found.sum(1), table[:, 0] - table[:, -1], atol=1e-9)
+        errors.append(np.sqrt(np.mean((found - exact) ** 2)))
+    assert errors[2] < errors[1] < errors[0] < np.abs(exact).mean()
+
+
+def test_null_features_get_zero_and_the_rest_is_unharmed():
+    """A feature that F doesn't know is left out; with all masks the others stay exact."""
+    p, small = 6, tables(2, 5)
+    numbers = np.arange(2**p)
+    table = small[:, (numbers & 3) | (numbers >> 1 & ~3)]  # the value doesn't look at feature 2
+    null = np.zeros((2, p), dtype=bool)
+    null[:, 2] = True
+    design = shapley_design(p, 2**p, rng=np.random.default_rng(0))
+    found = shapley_regression(design, Tabulated(table), null)
+    assert (found[:, 2] == 0).all()
+    np.testing.assert_allclose(found, shapley_values(table), atol=1e-9)
+    assert not shapley_regression(design, Tabulated(np.ones((2, 64))), ~none(2, p)).any()
+
+
+def literal_ridge(design: Design, values: np.ndarray, penalty: float) -> np.ndarray:
+    """The normal equations with the intercept as one more column, not penalised."""
+    z = np.column_stack([np.ones(len(design.kept)), design.kept])
+    w = np.diag(design.weights)
+    penalties = penalty * np.diag([0.0, *[1.0] * design.kept.shape[1]])
+    return np.linalg.solve(z.T @ w @ z + penalties, z.T @ w @ values)[1:]
+
+
+@pytest.mark.parametrize("penalty", [0.0, 1.0])
+def test_ridge_is_the_weighted_normal_equations(penalty: float):
+    """Each instance for itself gives what the shared Gram matrix gives."""
+    value, p = Tabulated(tables(3, 6)), 6
+    design = lime_design(p, 101, 0.75 * p**0.5, "euclidean", rng=np.random.default_rng(0))
+    null = none(3, p)
+    null[1, [0, 4]] = True
+    found = ridge_regression(design, value, null, penalty)
+    for i, values in enumerate(value(~design.kept)):
+        own = Design(design.kept[:, ~null[i]], design.weights)
+        np.testing.assert_allclose(found[i, ~null[i]], literal_ridge(own, values, penalty))
+        assert not found[i, null[i]].any()
+
+
+def test_lime_weights():
+    """sqrt(exp(-d^2 / w^2)): Euclidean and cosine distance to the full set."""
+    for distance in ("cosine", "euclidean"):
+        design = lime_design(9, 50, 0.4, distance, rng=np.random.default_rng(0))
+        assert design.kept[0].all()
+        assert design.weights[0] == 1
+        full = np.ones(9)
+        for kept, weight in zip(design.kept, design.weights, strict=True):
+            if distance == "euclidean":
+                d = np.linalg.norm(full - kept)
+            else:
+                d = 1 - kept @ full / max(1e-12, np.linalg.norm(kept) * 3)
+            assert weight == pytest.approx(np.sqrt(np.exp(-(d**2) / 0.4**2)))
+
+
+def test_one_mask_matrix_serves_all_instances():
+    """An instance's coefficients don't depend on which others are explained with it."""
+    value, p = tables(5, 8), 8
+    design = shapley_design(p, 60, rng=np.random.default_rng(0))
+    together = shapley_regression(design, Tabulated(value), none(5, p))
+    alone = shapley_regression(design, Tabulated(value[2:3]), none(1, p))
+    np.testing.assert_allclose(together[2:3], alone, atol=1e-10)

@@ -179,7 +179,8 @@ def encode(data: Data, fit_rows: Int[np.ndarray, " m"]) -> Encoding:
     Mean and standard deviation come from `fit_rows` alone. One-hot columns are standardised
     too, as in the section 7.1 protocol of Hara, Nitanda, Maehara (2019). A column constant on
     `fit_rows` becomes 0 there. The targets of a regression are standardised likewise, so that
-    one learning rate fits them in any unit. Missing values are refused: impute them on purpose first.
+    one learning rate fits them in any unit. Missing values are refused: impute them on purpose
+    first.
     """
     n_classes = len(data.class_names)
     targets = _encode_targets(data, fit_rows)
@@ -201,22 +202,26 @@ def encode(data: Data, fit_rows: Int[np.ndarray, " m"]) -> Encoding:
             names_.append(column.name)
         origin += [index] * blocks[-1].shape[1]
     features = np.concatenate(blocks, axis=1)
-    fitted = features[fit_rows]
-    mean, spread = fitted.mean(axis=0), fitted.std(axis=0)
-    # The computed spread of a constant column can be a rounding error above 0.
-    constant = fitted.min(axis=0) == fitted.max(axis=0)
-    mean, spread = np.where(constant, fitted[0], mean), np.where(constant, 1.0, spread)
-    scaled = (features - mean) / spread
-    inputs = torch.as_tensor(scaled, dtype=torch.float32)
+    inputs = torch.as_tensor(_standardised(features, fit_rows), dtype=torch.float32)
     return Encoding(Samples(inputs, targets, n_classes), tuple(names_), tuple(origin))
 
 
 def _encode_targets(data: Data, fit_rows: Int[np.ndarray, " m"]) -> Tensor:
     if data.class_names:
         return torch.as_tensor(data.targets).to(torch.int64)
-    fitted = data.targets[fit_rows]
-    scaled = (data.targets - fitted.mean()) / (fitted.std() or 1.0)
-    return torch.as_tensor(scaled, dtype=torch.float32)
+    return torch.as_tensor(_standardised(data.targets, fit_rows), dtype=torch.float32)
+
+
+def _standardised(
+    values: Float[np.ndarray, "n *c"], fit_rows: Int[np.ndarray, " m"]
+) -> Float[np.ndarray, "n *c"]:
+    fitted = values[fit_rows]
+    mean, spread = fitted.mean(axis=0), fitted.std(axis=0)
+    # The computed spread of a constant column can be a rounding error above 0.
+    constant = fitted.min(axis=0) == fitted.max(axis=0)
+    centre, scale = np.where(constant, fitted[0], mean), np.where(constant, 1.0, spread)
+    standardised: np.ndarray = (values - centre) / scale
+    return standardised
 
 
 _SCHEME = re.compile(

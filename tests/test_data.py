@@ -183,12 +183,16 @@ def test_encode_sets_a_constant_column_to_zero():
     torch.testing.assert_close(inputs[150:], torch.full((50,), 3.0))
 
 
-def test_encode_leaves_images_and_real_targets_as_they_are():
-    """Pixels stay in [0, 1]; targets of a regression are float32 and n_classes is 0."""
+def test_encode_leaves_images_and_scales_real_targets():
+    """Pixels stay in [0, 1]; a regression's targets have mean 0 and sd 1 on the fit rows."""
     pixels = np.random.default_rng(0).random((4, 1, 2, 2))
     images = Images("toy", pixels, np.arange(4) % 2, ("a", "b"), "none", "here")
     np.testing.assert_allclose(encode(images, np.arange(2)).samples.inputs.numpy(), pixels, 1e-6)
-    samples = encode(table(class_sizes=()), np.arange(100)).samples
+    data = table(class_sizes=())
+    data.targets[:] = np.random.default_rng(1).normal(150, 77, 200)
+    samples = encode(data, np.arange(100)).samples
+    fitted = data.targets[:100]
+    np.testing.assert_allclose(samples.targets, (data.targets - fitted.mean()) / fitted.std(), 1e-5)
     assert samples.targets.dtype == torch.float32
     assert samples.n_classes == 0
 

@@ -26,12 +26,13 @@ def publish(suite: Path) -> Path:
         return page
     from bench.board.figures import draw
     from bench.board.page import render
-    from bench.board.table import as_csv, leaderboard
+    from bench.board.table import FIELDS, as_csv, ranked
 
     records, rows = _read(suite)
+    table = ranked(rows)
     figures = draw(records, suite / FIGURES)
-    _write(suite / TABLE, as_csv(leaderboard(rows)))
-    _write(page, render(suite.resolve().name, records, rows, figures))
+    _write(suite / TABLE, as_csv(table[list(FIELDS)]))
+    _write(page, render(suite.resolve().name, records, table, figures))
     _write(stamp, digest)
     return page
 

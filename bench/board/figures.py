@@ -13,7 +13,10 @@ import numpy as np
 import seaborn as sns
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure as Drawing
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from bench.board.rows import metrics_of, number
 from bench.board.statistics import interval, mean_over
@@ -96,10 +99,9 @@ def _tried(
 def _saved(sketch: Sketch, task: str, folder: Path) -> Figure:
     name = re.sub(r"[^\w-]+", "_", f"{task}_{sketch.name}")
     svg = folder / f"{name}.svg"
-    sketch.drawing.savefig(
-        svg, bbox_inches="tight", pad_inches=0.05, facecolor="none", metadata={"Date": None}
-    )
-    sketch.drawing.savefig(folder / f"{name}.png", bbox_inches="tight", dpi=160)
+    sketch.drawing.savefig(svg, facecolor="none", metadata={"Date": None})
+    sketch.drawing.set_layout_engine("none")  # it is laid out: once is enough
+    sketch.drawing.savefig(folder / f"{name}.png", dpi=150)
     width = int(sketch.drawing.get_size_inches()[0] * 96)
     return Figure(task, sketch.title, sketch.caption, svg, width)
 
@@ -119,7 +121,8 @@ def by_method(records: Sequence[Record]) -> Sketch | None:
             if values.size:
                 _draw_seeds(axes, y, values)
         axes.set(ylim=(len(methods) - 0.4, -0.6), xlabel=metric)
-        axes.set_yticks(range(len(methods)), methods)
+        axes.set_yticks(range(len(methods)), methods if panels.leftmost(axes) else [])
+        axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.grid(axis="y", visible=False)
         if info.get("direction") == "higher" and (info.get("range") or [0])[0] == -1:
             axes.axvline(0, color=SOFT, lw=1)
@@ -160,7 +163,7 @@ def removal(records: Sequence[Record]) -> Sketch | None:
                 _band(axes, _by_share(own, curves), method, colour)
         axes.set_xscale("function", functions=(_root, np.square))
         ticks = _by_share(shown, [_require(_curves(shown[0], "removed", "accuracy"))])[0][0]
-        axes.set_xticks(ticks, [f"{t:.2g}" if i != 1 else "" for i, t in enumerate(ticks)])
+        axes.set_xticks(ticks, _spaced(ticks))
         axes.set(xlabel="% of the training rows removed", ylabel="test accuracy gained, points")
     return Sketch(
         "removal",
@@ -239,7 +242,7 @@ def deletion_and_inclusion(records: Sequence[Record]) -> Sketch | None:
         tops[0].set_title(f"target {_instance(first).get('target', '?')}", fontsize=8.5)
         for axes, (method, colour) in zip(tops[1:], methods):
             _draw_digit(axes, pixels, _heat(_instance(same[method])))
-            axes.set_title(method, fontsize=8.5, color=colour)
+            axes.set_title(_broken(method), fontsize=8.5, color=colour)
     return Sketch(
         "deletion_inclusion",
         "One instance: deletion and inclusion.",
@@ -270,13 +273,26 @@ def _draw_digit(axes: Axes, pixels: Float[np.ndarray, "h w"], heat: Any) -> None
     if heat is not None:
         top = np.abs(heat).max() or 1.0
         axes.imshow(heat, cmap=DIVERGING, vmin=-top, vmax=top)
-    ink = np.zeros((*pixels.shape, 4))
-    ink[..., 3] = pixels * (1.0 if heat is None else 0.75)
-    if heat is None:
-        axes.imshow(np.ones((*pixels.shape, 3)))
-    axes.imshow(ink)
-    axes.set(xticks=[], yticks=[])
+    height, width = pixels.shape
+    sides = np.sqrt(pixels) * (1 if heat is None else 0.62)
+    squares = [
+        Rectangle((x - side / 2, y - side / 2), side, side)
+        for (y, x), side in np.ndenumerate(sides)
+        if side > 0
+    ]
+    axes.add_collection(PatchCollection(squares, color=INK, lw=0))
+    axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xticks=[], yticks=[])
+    axes.set_aspect("equal")
     axes.grid(visible=False)
+
+
+def _broken(name: str) -> str:
+    """A name in two lines where it is long."""
+    middle = [i for i, letter in enumerate(name) if letter == "_"]
+    if len(name) < 13 or not middle:
+        return name
+    cut = min(middle, key=lambda i: abs(i - len(name) / 2))
+    return f"{name[: cut + 1]}\n{name[cut + 1 :]}"
 
 
 def _heat(instance: Details) -> Float[np.ndarray, "h w"] | None:
@@ -334,8 +350,15 @@ class _Grid:
                 yield axes, cell
                 for side in ("top", "right", "left"):
                     axes.spines[side].set_visible(False)
-                if j:
+                if not self.leftmost(axes):
                     axes.set_ylabel("")
+                if i < len(self._settings) - 1:
+                    axes.set_xlabel("")
+
+    def leftmost(self, axes: Axes) -> bool:
+        """Whether no panel stands to the left of this one."""
+        row = next(row for row in self._axes if axes in row)
+        return axes is next(a for a in row if a.axison)
 
     def with_legend(self) -> Drawing:
         """The drawing, with one legend for all panels."""
@@ -392,6 +415,16 @@ def _array(values: Any) -> Curve | None:
 def _require(curve: tuple[Curve, Curve] | None) -> tuple[Curve, Curve]:
     assert curve is not None
     return curve
+
+
+def _spaced(ticks: Curve) -> list[str]:
+    """Labels for ticks on an axis of square roots, none where they would touch."""
+    labels, last = [], -math.inf
+    for tick in ticks:
+        free = math.sqrt(tick) - last > 0.1 * math.sqrt(ticks[-1])
+        labels.append(f"{tick:.2g}" if free else "")
+        last = math.sqrt(tick) if free else last
+    return labels
 
 
 def _root(x: Any) -> Any:

@@ -83,7 +83,7 @@ function openMethod(task) {
   dialog.replaceChildren(close, title, element("p", `${task}, ${version}, ${records.length} cells`));
   for (const [name, cells] of groups) {
     const part = element("details", element("summary", name), seedTable(cells), ...cells.map(seedDetails));
-    part.open = groups.size < 4;
+    part.open = groups.size < 4 || name === groups.keys().next().value;
     dialog.append(part);
   }
   if (!dialog.open) dialog.showModal();

@@ -23,10 +23,9 @@ from bench.board.table import (
     as_csv,
     in_order,
     rank_text,
-    ranked,
     seconds_text,
 )
-from bench.record import Record
+from bench.record import STATUSES, Record
 
 FOLDER = Path(__file__).parent
 PAYLOAD = (
@@ -91,17 +90,16 @@ class Section:
 
 
 def render(
-    suite: str, records: Sequence[Record], rows: pd.DataFrame, figures: Sequence[Figure]
+    suite: str, records: Sequence[Record], table: pd.DataFrame, figures: Sequence[Figure]
 ) -> str:
     """The page of a suite.
 
     Parameters
     ----------
     suite : its name.
-    records : its current records. rows : theirs.
+    records : its current records. table : of `bench.board.table.ranked`, theirs.
     figures : files to draw into the page, each below its task.
     """
-    table = ranked(rows)
     script = (FOLDER / "page.js").read_text(encoding="utf-8")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, undefined=jinja2.StrictUndefined
@@ -114,7 +112,7 @@ def render(
     return environment.get_template("page.html").render(
         suite=suite,
         sections=[s for s in sections if s.boards],
-        statuses=Counter(r.status for r in records),
+        statuses={s: n for s in STATUSES if (n := sum(r.status == s for r in records))},
         failures=[r for r in records if r.status not in ("ok", "unsupported")],
         unsupported=Counter(
             (r.task, r.method, r.dataset, r.reason) for r in records if r.status == "unsupported"

@@ -46,14 +46,14 @@ def rows(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def current(records: Iterable[Record]) -> list[Record]:
-    """The newest record of each cell: one of an older version of a method is history."""
+    """The newest record of each cell, sorted by cell: what an older version left is history."""
     newest: dict[tuple[Any, ...], Record] = {}
     for record in records:
         cell = tuple(getattr(record, name) for name in CELL)
         known = newest.get(cell)
         if known is None or (known.started, known.attempt) <= (record.started, record.attempt):
             newest[cell] = record
-    return list(newest.values())
+    return [newest[cell] for cell in sorted(newest)]
 
 
 def metrics_of(records: Iterable[Record]) -> dict[str, Metrics]:

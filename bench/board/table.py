@@ -59,10 +59,12 @@ def _lines(group: pd.DataFrame) -> Iterator[dict[str, Any]]:
 def _block(group: pd.DataFrame, dataset: str, model: str) -> Iterator[dict[str, Any]]:
     """The lines of all methods over the problems of `group`."""
     direction = group.direction.iloc[0]
-    units = pd.MultiIndex.from_frame(group[["dataset", "model", "seed"]].drop_duplicates())
+    at = pd.MultiIndex.from_frame(group[["dataset", "model", "seed"]])
+    units = at.unique()
     methods = group.method.unique()
-    values = _matrix(group, "value", methods, units)
-    seconds = _matrix(group, "seconds.explain", methods, units)
+    values, seconds = np.full((2, len(methods), len(units)), np.nan)
+    cell = pd.Index(methods).get_indexer(group.method), units.get_indexer(at)
+    values[cell], seconds[cell] = group.value, group["seconds.explain"]
     problem = units.droplevel("seed").factorize()[0]
     ranks = np.zeros((len(methods), 2), dtype=int)
     if direction != "none":
@@ -85,15 +87,6 @@ def _block(group: pd.DataFrame, dataset: str, model: str) -> Iterator[dict[str, 
             "rank_low": ranks[i, 0],
             "rank_high": ranks[i, 1],
         }
-
-
-def _matrix(
-    group: pd.DataFrame, column: str, methods: np.ndarray, units: pd.MultiIndex
-) -> Float[np.ndarray, "k u"]:
-    wide = group.pivot_table(
-        index="method", columns=["dataset", "model", "seed"], values=column, dropna=False
-    )
-    return wide.reindex(index=methods, columns=units).to_numpy(dtype=float)
 
 
 def _typical(seconds: Float[np.ndarray, " u"], problem: Int[np.ndarray, " u"]) -> float:

@@ -14,7 +14,7 @@ from torch import Tensor
 from bench.cache import Cache, cache_root
 from bench.data import Data, Samples, encode, split
 from bench.models.base import Model, Recipe
-from bench.models.network import MLP
+from bench.models.network import MLP, Network, as_margins
 from bench.models.sgd import SGD
 from bench.scores import ideal_influence as scoring
 from bench.setfunction.ideal import Ideal, best_known, exact_ideal
@@ -23,6 +23,7 @@ from bench.setfunction.outcome import G, outcome
 from bench.setfunction.partition import Partition, check_kind, partition, unfit
 from bench.setfunction.reference import Reference, reference
 from bench.setfunction.reference import check_kind as check_reference
+from bench.setfunction.split_table import Split, find_split, preactivations
 from bench.setfunction.table import (
     Masks,
     SetFunction,
@@ -152,8 +153,17 @@ class AttributionProblem:
         return values
 
     def table(self) -> Float[np.ndarray, "n sets"]:
-        """F of all 2^p sets in numeric order, see `bench.setfunction.table`."""
-        return tabulate(self.value, self.p)
+        """F of all 2^p sets in numeric order, see `bench.setfunction.table`.
+
+        A table got by a shortcut is compared with direct calls at random sets.
+        """
+        network = isinstance(self.model, Network)
+        split = find_split(self.model.module, self.partition) if network else None
+        if split is None:
+            return tabulate(self.value, self.p)
+        table = self._split_table(split)
+        check_table(table, *spot_check(self.value, self.p))
+        return table
 
     def output(
         self, inputs: Float[Tensor, "m *features"], rows: Int[Tensor, " m"]
@@ -189,6 +199,21 @@ class AttributionProblem:
         if self.inputs.ndim == 4:
             return IMAGE_ROWS
         return max(1, NUMBERS // self.inputs[0].numel())
+
+    def _split_table(self, split: Split) -> Float[np.ndarray, "n sets"]:
+        self.model.calls.values += self.n * 2**self.p
+        draws, part = self.reference.draws, 2**split.upper
+        table = torch.zeros(self.n, 2**self.p, dtype=torch.float64)
+        with torch.no_grad():
+            for row, (x, target) in enumerate(zip(self.inputs, self.targets, strict=True)):
+                for draw in draws:
+                    hidden = preactivations(split, self.partition, x, draw)
+                    for k, some in enumerate(hidden):
+                        margins = as_margins(split.tail(some), self.model.n_classes)
+                        found = outcome(margins, target.expand(part), self.g)
+                        table[row, k * part : (k + 1) * part] += found
+        values: np.ndarray = (table / len(draws)).numpy()
+        return values
 
     def _mean_outcome(
         self, masks: Bool[Tensor, "b p"], rows: Int[Tensor, " b"]

@@ -192,7 +192,8 @@ def _chain(captured: Callable[..., Any], jit: Callable[[Any], Any]) -> Callable[
 
 @cache
 def _interpreted() -> Callable[..., Any]:
-    return _chain(_captured, lambda function: function)
+    chain: Callable[..., Any] = _chain(_captured, lambda function: function)
+    return chain
 
 
 @cache

@@ -40,7 +40,7 @@ class CompanionAnnealing:
     """
 
     restarts: int = 8
-    sweeps: int = 30
+    sweeps: int = 60
     temperature: float = 0.0003
     cooling: Literal["log", "geometric"] = "geometric"
     longest: int = 20

@@ -18,6 +18,12 @@ class GreedyList:
     Parameters
     ----------
     longest : rules in the list at most.
+
+    References
+    ----------
+    Rivest, *Learning Decision Lists*, Machine Learning 2, 1987: one rule after the other, from
+    the rows that are left. The objective: Pan, Wang, Hara, *Interpretable Companions for
+    Black-Box Models*, AISTATS 2020, Sec. 4.
     """
 
     longest: int = 20

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt64
 
 from bench.data import Column, Data, Images
+
+Selection = Literal["bands", "precision"]
 
 
 @dataclass(frozen=True)
@@ -145,16 +148,21 @@ def mine(
     min_support: float,
     max_conditions: int,
     per_label: int,
+    selection: Selection = "bands",
 ) -> RulePool:
     """For each label, the most precise conjunctions of literals.
+
+    Precision is the share of that label among the covered rows; ties go to the rule that
+    covers more, then to the shorter one. Of rules that cover the same rows one is kept.
 
     Parameters
     ----------
     min_support : share of the rows that a rule covers at least.
     max_conditions : literals in a rule at most.
-    per_label : rules for each label; precision is the share of that label among the covered
-        rows, ties go to the rule that covers more, then to the shorter one. Of rules that
-        cover the same rows only the first is kept.
+    per_label : rules for each label.
+    selection : `precision`: the most precise of all, which where there are many literals are
+        all narrow; or `bands`: equally many of each band of coverage, from s to 2 s, 2 s to
+        4 s, and so on, s the smallest support.
     """
     packed = pack(literals.values.T)
     least = max(1, int(np.ceil(min_support * len(labels))))
@@ -168,8 +176,9 @@ def mine(
     precision = np.concatenate([hits for _, hits in counts]) / covered[:, None]
     kept: dict[bytes, Rule] = {}
     for column in precision.T:
-        order = candidates[np.lexsort((-covered, -column))]
-        _keep_distinct(kept, order, packed, per_label)
+        bands = np.log2(covered / least).astype(int) * (selection == "bands")
+        order = _ranking(column, covered, bands)
+        _keep_distinct(kept, candidates[order], packed, per_label)
     captures = np.frombuffer(b"".join(kept), dtype=np.uint64)
     return RulePool(tuple(kept.values()), captures.reshape(len(kept), packed.shape[1]))
 
@@ -212,6 +221,18 @@ def _captured(
 ) -> UInt64[np.ndarray, "m words"]:
     captured: np.ndarray = np.bitwise_and.reduce(packed[conditions], axis=1)
     return captured
+
+
+def _ranking(
+    precision: Float[np.ndarray, " m"], covered: Int[np.ndarray, " m"], bands: Int[np.ndarray, " m"]
+) -> Int[np.ndarray, " m"]:
+    """The best rule of each band, then the second of each, and so on."""
+    by_band = np.lexsort((-covered, -precision, bands))
+    first_of_band = np.searchsorted(bands[by_band], bands[by_band])
+    place = np.empty(len(bands), dtype=int)
+    place[by_band] = np.arange(len(bands)) - first_of_band
+    ranked: np.ndarray = np.lexsort((-covered, -precision, place))
+    return ranked
 
 
 def _parts(candidates: Int[np.ndarray, "m k"], rows: int = 1024) -> Iterator[np.ndarray]:

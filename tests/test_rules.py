@@ -136,7 +136,14 @@ def test_mining_finds_the_most_precise_conjunctions(longest: int):
     data = table(rng.normal(size=(150, 3)), tuple(Column(c) for c in "abc"))
     literals = binarize(data, np.arange(150), bins=3)
     labels = (rng.random(150) < 0.4).astype(int)
-    pool = mine(literals, labels, min_support=0.1, max_conditions=longest, per_label=6)
+    pool = mine(
+        literals,
+        labels,
+        min_support=0.1,
+        max_conditions=longest,
+        per_label=6,
+        selection="precision",
+    )
     covers = [rule.covers(literals.values) for rule in pool.rules]
     np.testing.assert_array_equal(pack(np.stack(covers)), pool.captures)
     assert len({rows.tobytes() for rows in covers}) == len(pool.rules)
@@ -148,6 +155,27 @@ def test_mining_finds_the_most_precise_conjunctions(longest: int):
         # Ties at the end of the ranking may go either way.
         assert {rows for rows in best if quality[rows] < worst} <= mined
         assert sum(quality[rows] <= worst for rows in mined) >= 6
+
+
+def test_bands_hold_the_most_precise_rules_of_each_coverage():
+    """Of 60 rules a label over three bands the first 20 of each; narrow ones alone otherwise."""
+    rng = np.random.default_rng(0)
+    data = table(rng.normal(size=(400, 6)), tuple(Column(c) for c in "abcdef"))
+    literals = binarize(data, np.arange(400), bins=7)
+    labels = (data.column("a") + rng.normal(size=400) > 0).astype(int)
+    settings = {"min_support": 0.15, "max_conditions": 2}
+    every = mine(literals, labels, per_label=10**6, selection="precision", **settings)
+    pool = mine(literals, labels, per_label=60, **settings)
+    precise = mine(literals, labels, per_label=60, selection="precision", **settings)
+    positives = sizes(every.captures & pack(labels[None] == 1))
+    covered = sizes(every.captures)
+    chosen = {capture.tobytes() for capture in pool.captures}
+    for low, high in [(60, 120), (120, 240), (240, 401)]:
+        band = np.flatnonzero((low <= covered) & (covered < high))
+        for share in (positives / covered, 1 - positives / covered):
+            best = band[np.lexsort((-covered[band], -share[band]))][:20]
+            assert {every.captures[rule].tobytes() for rule in best} <= chosen
+    assert sizes(pool.captures).max() > 240 > sizes(precise.captures).max()
 
 
 def test_mining_without_any_rule_gives_an_empty_pool():

@@ -43,6 +43,11 @@ function show() {
   openMethod(task?.dataset.task);
 }
 
+function nextOrder(th) {
+  const opposite = { ascending: "descending", descending: "ascending" };
+  return opposite[th.getAttribute("aria-sort")] ?? th.dataset.first ?? "ascending";
+}
+
 function arrange(table) {
   const [column, order] = (state.get("sort") ?? "").split(":");
   const heads = all("thead th", table);
@@ -134,7 +139,7 @@ for (const table of all("table.board")) {
   });
   for (const th of all("thead th:not(.bars)", table)) {
     th.dataset.name = th.textContent.trim();
-    wrap(th, () => set({ sort: `${th.dataset.name}:${th.getAttribute("aria-sort") === "ascending" ? "descending" : "ascending"}` }));
+    wrap(th, () => set({ sort: `${th.dataset.name}:${nextOrder(th)}` }));
   }
 }
 for (const form of all("form")) {

@@ -14,7 +14,8 @@ import jinja2
 import pandas as pd
 
 from bench.board.command import command_of
-from bench.board.figures import GRID, INK, Figure
+from bench.board.figures import Figure
+from bench.board.panels import GRID, INK
 from bench.board.rows import metrics_of
 from bench.board.statistics import MANY
 from bench.board.table import (
@@ -22,6 +23,7 @@ from bench.board.table import (
     OVERALL,
     as_csv,
     in_order,
+    lines_of,
     rank_text,
     seconds_text,
 )
@@ -73,6 +75,7 @@ class Board:
 
     setting: str
     metric: str
+    higher: bool
     problems: tuple[tuple[str, str], ...]
     lines: tuple[Line, ...]
     zero: float | None
@@ -148,7 +151,7 @@ def _board(group: pd.DataFrame) -> Board:
     overall = in_order(group[group.dataset == OVERALL])
     parts = group[group.dataset != OVERALL]
     problems = tuple(dict.fromkeys(zip(parts.dataset, parts.model, strict=True)))
-    by_problem = {(p.method, p.dataset, p.model): p for p in parts.itertuples()}
+    by_problem = {(p.method, p.dataset, p.model): p for p in lines_of(parts)}
     digits = _digits(group["mean"])
     ends = overall[["mean", "low", "high"]].to_numpy(dtype=float)
     left, right = _scale(ends)
@@ -165,11 +168,12 @@ def _board(group: pd.DataFrame) -> Board:
             coverage=Cell(line.coverage, f"{math.floor(100 * line.coverage)} %"),
             seconds=Cell(_sortable(line.seconds), seconds_text(line.seconds)),
         )
-        for line in overall.itertuples()
+        for line in lines_of(overall)
     )
     first = overall.iloc[0]
     zero = -left / (right - left) * 100 if left < 0 < right else None
-    return Board(first.setting, first.metric, problems, lines, zero)
+    higher = first.direction == "higher"
+    return Board(first.setting, first.metric, higher, problems, lines, zero)
 
 
 def _mean_cell(line: Any, digits: int) -> Cell:
@@ -216,13 +220,13 @@ def _sortable(value: float) -> float:
 
 def _where(records: Sequence[Record]) -> dict[str, str]:
     """What the foot of the page says about code and machine."""
-    started = sorted(r.started for r in records if r.started)
+    started = sorted(r.started[:16].replace("T", " ") for r in records if r.started)
     commits = sorted(
         {f"{r.commit[:12]}{' (changed)' if r.dirty else ''}" for r in records if r.commit}
     )
     machines = sorted({r.hardware for r in records if r.hardware})
     return {
-        "run": " to ".join(dict.fromkeys(s[:16].replace("T", " ") for s in started[:: len(started) - 1 or 1])),
+        "run": " to ".join(dict.fromkeys((started[0], started[-1]))) if started else "",
         "commit": ", ".join(commits),
         "machine": ", ".join(machines),
         "mixed": "yes" if len(machines) > 1 else "",

@@ -53,9 +53,7 @@ def mean_over(values: Float[np.ndarray, "*b u"], problem: Int[np.ndarray, " u"])
             variances.append(variance)
             shares.append(variance**2 / (n - 1))
         total = np.sum(variances, 0)
-        return Mean(
-            np.mean(means, 0), np.sqrt(total) / len(means), total**2 / np.sum(shares, 0)
-        )
+        return Mean(np.mean(means, 0), np.sqrt(total) / len(means), total**2 / np.sum(shares, 0))
 
 
 def interval(
@@ -162,8 +160,11 @@ def _wilcoxon(
 ) -> Float[np.ndarray, "*b"]:
     with np.errstate(invalid="ignore"):
         means = np.stack(
-            [mean_over(differences[..., problem == p], problem[problem == p]).mean
-             for p in np.unique(problem)], axis=-1,
+            [
+                mean_over(differences[..., problem == p], problem[problem == p]).mean
+                for p in np.unique(problem)
+            ],
+            axis=-1,
         )
     told = np.isfinite(means).all(-1) & (means != 0).any(-1)
     p = np.ones(means.shape[:-1])
@@ -189,5 +190,3 @@ def holm(p: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
 def coverage(values: Float[np.ndarray, " u"]) -> float:
     """Share of the units that have a value."""
     return float(np.isfinite(values).mean()) if values.size else 0.0
-
-

@@ -1,4 +1,4 @@
-"""The leaderboard: a row for each method, metric, setting and data set, and one over all of these."""
+"""The leaderboard: a line for each method, metric, setting and data set, and one over them all."""
 
 import csv
 import io
@@ -131,10 +131,12 @@ def as_text(table: pd.DataFrame) -> str:
 def _text_lines(group: pd.DataFrame) -> Iterator[str]:
     overall = in_order(group[group.dataset == OVERALL])
     parts = group[group.dataset != OVERALL]
-    problems = list(parts[["dataset", "model"]].drop_duplicates().itertuples(index=False))
+    problems = list(dict.fromkeys(zip(parts.dataset, parts.model, strict=True)))
     means = parts.set_index(["method", "dataset", "model"])["mean"]
-    lines = [["rank", "method", "mean", "95 %", *(p.dataset for p in problems), "done", "time"]]
-    for line in overall.itertuples():
+    lines = [
+        ["rank", "method", "mean", "95 %", *(dataset for dataset, _ in problems), "done", "time"]
+    ]
+    for line in lines_of(overall):
         by_problem = [means.get((line.method, *p), math.nan) for p in problems]
         lines.append(
             [
@@ -151,10 +153,10 @@ def _text_lines(group: pd.DataFrame) -> Iterator[str]:
     yield _printable(f"{first.task}: {first.metric} ({first.direction} is better), {first.setting}")
     cells = [[_printable(cell) for cell in line] for line in lines]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for line in cells:
+    for row in cells:
         yield "  ".join(
             cell.ljust(w) if i == 1 else cell.rjust(w)
-            for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
 
 
@@ -164,9 +166,14 @@ def in_order(table: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values("mean", ascending=lower, na_position="last", kind="stable")
 
 
+def lines_of(table: pd.DataFrame) -> list[Any]:
+    """The lines of a table, their fields as attributes."""
+    return list(table.itertuples(index=False))
+
+
 def rank_text(low: int, high: int) -> str:
-    """`1-3`, `2`, or nothing for a method without a rank."""
-    return "" if not low else str(low) if low == high else f"{low}-{high}"
+    """`1–3`, `2`, or nothing for a method without a rank."""
+    return "" if not low else str(low) if low == high else f"{low}\N{EN DASH}{high}"
 
 
 def seconds_text(seconds: float) -> str:

@@ -147,4 +147,4 @@ def _receptive(local: nn.Sequential, partition: Partition) -> Bool[Tensor, "d p"
 
 def _inputs(split: Split, p: int) -> int:
     """How many inputs go through the local layers."""
-    return (1 << split.upper) + (1 << p - split.lower)
+    return (1 << split.upper) + (1 << (p - split.lower))

@@ -43,6 +43,9 @@ which halves the time."""
 NUMBERS = 2**20
 """Numbers sent through a model at once where the inputs are no images."""
 
+MOST_FEATURES = 24
+"""A table of 2^24 values takes 128 MiB an instance."""
+
 
 @dataclass(frozen=True)
 class AttributionSetting:
@@ -78,6 +81,8 @@ class AttributionSetting:
         for name in ("instances", "draws", "shuffles"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: wanted at least 1")
+        if not 0 <= self.exact_up_to <= MOST_FEATURES:
+            raise ValueError(f"exact_up_to={self.exact_up_to}: wanted 0 to {MOST_FEATURES}")
 
 
 @dataclass(frozen=True)

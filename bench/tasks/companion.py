@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 
 from bench.data import Data, Samples, encode, split
 from bench.models.base import Model, Recipe
-from bench.rules import Literals, Rule, RuleList, RulePool, binarize, mine
+from bench.rules import Literals, Rule, RuleList, RulePool, Selection, binarize, mine
 from bench.scores.autac import (
     TransparencyCurve,
     accuracy_at,
@@ -38,7 +38,9 @@ class CompanionSetting:
     bins : numbers are cut at their quantiles into so many bins.
     min_support, max_conditions : share of the training rows that a rule of the pool covers at
         least, literals in it at most.
-    per_label : rules of the pool for each label, the most precise ones.
+    per_label, selection : rules of the pool for each label, and which; see
+        `bench.rules.mine`. `precision` is the paper's, by which lists can't cover all rows of
+        data with many literals.
     objective : which area a method is asked to make large on the training rows.
     alpha : what a rule costs there.
     """
@@ -51,6 +53,7 @@ class CompanionSetting:
     min_support: float = 0.05
     max_conditions: int = 2
     per_label: int = 200
+    selection: Selection = "bands"
     objective: Literal["autac", "autac_completed"] = "autac_completed"
     alpha: float = 0.001
 
@@ -367,6 +370,7 @@ def _pool(literals: Literals, labels: Int[np.ndarray, " n"], setting: CompanionS
         min_support=setting.min_support,
         max_conditions=setting.max_conditions,
         per_label=setting.per_label,
+        selection=setting.selection,
     )
     if not pool.rules:
         raise Unsupported(f"no rule covers {setting.min_support:.0%} of the training rows")

@@ -375,6 +375,7 @@ def test_settings_that_cannot_be():
         {"instances": 0},
         {"shuffles": 0},
         {"draws": 0},
+        {"exact_up_to": 30},
     ):
         with pytest.raises(ValueError, match="wanted"):
             AttributionSetting(**wrong)

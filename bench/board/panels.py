@@ -1,0 +1,151 @@
+"""What all figures share: a style, a panel for each problem, curves with bands, colours."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import seaborn as sns
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from bench.board.rows import metrics_of, number
+from bench.board.statistics import mean_over
+from bench.record import Record
+
+INK, GRID, SOFT = "#23272b", "#e2e2de", "#8b9096"
+COLOURS = sns.color_palette("colorblind", 10)
+LINES = 6
+"""Methods drawn as curves, spread evenly over the ranking."""
+MOST = 5
+"""Data sets beside, and settings below each other, at most."""
+
+STYLE: dict[str, Any] = {
+    **{name: INK for name in ("text.color", "axes.labelcolor", "xtick.color", "ytick.color")},
+    **{"axes.edgecolor": GRID, "grid.color": GRID, "xtick.bottom": False, "ytick.left": False},
+    **{"font.size": 10, "axes.titlesize": 10.5, "axes.titleweight": "bold", "axes.labelsize": 10},
+    **{"axes.titlelocation": "left", "figure.facecolor": "none", "axes.facecolor": "none"},
+    **{"legend.frameon": False, "svg.hashsalt": "earnest", "savefig.facecolor": "white"},
+    "text.parse_math": False,  # a name with dollars is no formula
+}
+
+Curve = tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """A figure before it is saved."""
+
+    name: str
+    title: str
+    caption: str
+    drawing: Drawing
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The axes of one problem, and its records."""
+
+    axes: Axes
+    records: tuple[Record, ...]
+
+
+class Grid:
+    """A panel for each setting (below each other) and data set with its model (beside)."""
+
+    def __init__(self, records: Sequence[Record], width: float, height: float) -> None:
+        self._settings = list(dict.fromkeys(r.setting for r in records))[:MOST]
+        self._problems = list(dict.fromkeys((r.dataset, r.model) for r in records))[:MOST]
+        shape = len(self._settings), len(self._problems)
+        self.drawing = drawing(width * shape[1] + 1.2, height * shape[0] + 0.3)
+        self._axes = self.drawing.subplots(*shape, squeeze=False, sharex=True)
+        self.panels = tuple(self._panels(records))
+
+    def _panels(self, records: Sequence[Record]) -> Iterator[Panel]:
+        for i, setting in enumerate(self._settings):
+            for j, (dataset, model) in enumerate(self._problems):
+                axes, cell = self._axes[i, j], (setting, dataset, model)
+                found = tuple(r for r in records if (r.setting, r.dataset, r.model) == cell)
+                if not found:
+                    axes.set_axis_off()
+                    continue
+                axes.set_title(f"{dataset} · {model}", pad=15)
+                axes.text(0, 1.01, setting, transform=axes.transAxes, va="bottom", fontsize=8)
+                axes.spines[["top", "right", "left"]].set_visible(False)
+                axes.tick_params(labelbottom=True)
+                yield Panel(axes, found)
+
+    def is_first(self, panel: Panel) -> bool:
+        """Whether no panel stands to the left of this one."""
+        row = next(row for row in self._axes if panel.axes in row)
+        return bool(panel.axes is next(axes for axes in row if axes.axison))
+
+    def label(self, x: str, y: str = "") -> None:
+        """Name the axes, y in the first panel of each row."""
+        for panel in self.panels:
+            panel.axes.set(xlabel=x, ylabel=y if self.is_first(panel) else "")
+
+    def legend(self) -> None:
+        """One legend for all panels, at the right."""
+        labels = {
+            label: handle
+            for panel in self.panels
+            for handle, label in zip(*panel.axes.get_legend_handles_labels(), strict=True)
+        }
+        self.drawing.legend(
+            list(labels.values()), list(labels), loc="outside right upper", fontsize=9
+        )
+
+
+def drawing(width: float, height: float) -> Drawing:
+    """An empty figure of so many inches."""
+    return Drawing(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
+
+
+def band(axes: Axes, curves: Sequence[Curve], label: str, colour: Any, line: str = "-") -> None:
+    """The mean of curves at the same places, and a band of one standard error."""
+    x = curves[0][0]
+    values = np.stack([y for at, y in curves if len(at) == len(x)], axis=-1)
+    mean, se, _ = mean_over(values, np.zeros(values.shape[-1], dtype=int))
+    axes.plot(x, mean, color=colour, lw=1.7, ls=line, label=label)
+    if np.isfinite(se).any():
+        axes.fill_between(x, mean - se, mean + se, color=colour, alpha=0.14, lw=0)
+
+
+def by_rank(records: Sequence[Record]) -> list[str]:
+    """Methods by the mean of their headline score over all problems, the best first."""
+    metric, info = next(iter(metrics_of(records)[records[0].task].items()))
+    values: dict[str, list[float]] = {}
+    for r in records:
+        values.setdefault(r.method, []).append(number(r.scores.get(metric, {}).get("value")))
+    sign = 1 if info.get("direction") == "lower" else -1
+    means = {method: sign * float(np.mean(v)) for method, v in values.items()}
+    return sorted(means, key=lambda m: (math.isnan(means[m]), means[m], m))
+
+
+def coloured(records: Sequence[Record]) -> list[tuple[str, Any]]:
+    """At most `LINES` methods, spread evenly over the ranking, each with its colour."""
+    methods = by_rank(records)
+    chosen = np.unique(np.linspace(0, len(methods) - 1, min(LINES, len(methods))).round())
+    return [(methods[int(i)], COLOURS[k]) for k, i in enumerate(chosen)]
+
+
+def curve(record: Record, x: str, y: str) -> Curve | None:
+    """Two lists of a record's details as arrays of equal length, or None."""
+    one, other = array(record.details.get(x)), array(record.details.get(y))
+    return None if one is None or other is None or len(one) != len(other) else (one, other)
+
+
+def curves(records: Sequence[Record], x: str, y: str) -> list[Curve]:
+    """Those of all records that have them."""
+    return [found for r in records if (found := curve(r, x, y)) is not None]
+
+
+def array(values: Any) -> Float[np.ndarray, " n"] | None:
+    """A list of a record's details as numbers; None where it is no list of them."""
+    if not isinstance(values, list) or not values:
+        return None
+    return np.array([number(value) for value in values])

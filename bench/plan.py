@@ -152,7 +152,7 @@ class _Planner:
         accepts = getattr(target(task.config), "accepts", frozenset({"classes", "number"}))
         predicted = target(dataset.config).predicts
         if predicted not in accepts:
-            why = f"{task.choice.name} has no case where {predicted} are predicted"
+            why = f"{task.choice.name} scores no prediction of a {predicted}"
             self.refused.append((what, why))
             return
         fitting = [m for m in methods if self._fits(m, model, what)]

@@ -65,7 +65,7 @@ def test_killed_twenty_times_it_completes(folder: Path):
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
 def test_it_ends_with_a_page_and_no_failed_cell(folder: Path):
-    """Three tasks, three seeds or more, at least fifteen methods, all well; again: nothing to do."""
+    """Three tasks, three seeds or more, fifteen methods or more, all well; again: no work."""
     run = quickstart(folder)
     output, _ = run.communicate()
     assert run.returncode == 0, output
@@ -83,7 +83,7 @@ def test_it_ends_with_a_page_and_no_failed_cell(folder: Path):
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
 def test_the_ideal_is_the_ideal(folder: Path):
-    """The exact optimum's ideal influence is 1 on every problem, the random control's is about 0."""
+    """The exact optimum's ideal influence is 1 on every problem, the control's about 0."""
     cells = [json.loads(text) for text in written(folder).values()]
     influence = {
         name: [

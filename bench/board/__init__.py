@@ -6,6 +6,7 @@ table or figure.
 
 import hashlib
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +27,9 @@ def publish(suite: Path) -> Path:
         return page
     from bench.board.figures import draw
     from bench.board.page import render
-    from bench.board.table import FIELDS, as_csv, ranked
+    from bench.board.table import FIELDS, as_csv
 
-    records, rows = _read(suite)
-    table = ranked(rows)
+    records, table = _read(suite, digest)
     figures = draw(records, suite / FIGURES)
     _write(suite / TABLE, as_csv(table[list(FIELDS)]))
     _write(page, render(suite.resolve().name, records, table, figures))
@@ -39,9 +39,9 @@ def publish(suite: Path) -> Path:
 
 def leaderboard(suite: Path) -> "pd.DataFrame":
     """The leaderboard of a suite, see `bench.board.table.leaderboard`."""
-    from bench.board.table import leaderboard
+    from bench.board.table import FIELDS
 
-    return leaderboard(_read(suite)[1])
+    return _read(suite, _digest(suite))[1][list(FIELDS)]
 
 
 def as_json(suite: Path) -> str:
@@ -60,18 +60,20 @@ def as_csv(suite: Path) -> str:
 
 def summary(suite: Path) -> str:
     """The headline of each task of a suite, for a terminal."""
-    from bench.board.table import as_text, ranked
+    from bench.board.table import as_text
 
-    return as_text(ranked(_read(suite)[1]))
+    return as_text(_read(suite, _digest(suite))[1])
 
 
-def _read(suite: Path) -> tuple[list[Any], "pd.DataFrame"]:
-    """The current records of a suite, and their rows."""
+@lru_cache(maxsize=1)
+def _read(suite: Path, _digest: str) -> tuple[list[Any], "pd.DataFrame"]:
+    """The current records of a suite and their ranked table, kept while its digest stays."""
     from bench.board.rows import current, rows
+    from bench.board.table import ranked
     from bench.record import read_all
 
     records = current(read_all(suite))
-    return records, rows(records)
+    return records, ranked(rows(records))
 
 
 def _digest(suite: Path) -> str:

@@ -72,16 +72,15 @@ def _instance(record: Record) -> Instance:
 def _draw_orders(
     axes: Axes, name: str, instance: Instance, methods: Sequence[tuple[str, Any, Instance]]
 ) -> None:
-    def plot(values: Any, label: str, colour: Any, width: float, line: str = "-") -> None:
+    def plot(values: Any, **style: Any) -> None:
         numbers = array(values)
         if numbers is not None:
-            share = np.linspace(0, 1, len(numbers))
-            axes.plot(share, numbers, label=label, color=colour, lw=width, ls=line)
+            axes.plot(np.linspace(0, 1, len(numbers)), numbers, **style)
 
+    plot(instance[name].get("ideal"), label="ideal", color=INK, lw=4.5, alpha=0.3)
+    plot(instance[name].get("chance"), label="chance", color=SOFT, lw=1.4, ls="--")
     for method, colour, own in methods:
-        plot(own[name].get("method"), method, colour, 1.6)
-    plot(instance[name].get("ideal"), "ideal", INK, 2)
-    plot(instance[name].get("chance"), "chance", SOFT, 1.4, "--")
+        plot(own[name].get("method"), label=method, color=colour, lw=1.6)
     done = "deleted" if name == "deletion" else "kept"
     axes.set(xlabel=f"share of features {done}, most influential first", title=name, xlim=(0, 1))
     axes.spines[["top", "right", "left"]].set_visible(False)

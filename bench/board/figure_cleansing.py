@@ -63,6 +63,6 @@ def _spaced(ticks: Float[np.ndarray, " n"]) -> list[str]:
     return labels
 
 
-def _root(x: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+def _root(x: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     root: np.ndarray = np.sqrt(np.maximum(x, 0))
     return root

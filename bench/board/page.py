@@ -207,7 +207,7 @@ def _digits(means: "pd.Series[float]") -> int:
     largest = means.abs().max()
     if not largest > 0:
         return 3
-    return int(min(5, max(0, 2 - math.floor(math.log10(largest)) + (1 <= largest < 2))))
+    return int(min(4, max(0, 2 - math.floor(math.log10(largest)) + (1 <= largest < 2))))
 
 
 def _number(value: float, digits: int) -> str:

@@ -1,7 +1,8 @@
 """What all figures share: a style, a panel for each problem, curves with bands, colours."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +21,8 @@ INK, GRID, SOFT = "#23272b", "#e2e2de", "#8b9096"
 COLOURS = sns.color_palette("colorblind", 10)
 LINES = 6
 """Methods drawn as curves, spread evenly over the ranking."""
-MOST = 5
-"""Data sets beside, and settings below each other, at most."""
+MOST, ACROSS = 20, 3
+"""Panels in a figure, and those in a row where settings don't share their data sets, at most."""
 
 STYLE: dict[str, Any] = {
     **{name: INK for name in ("text.color", "axes.labelcolor", "xtick.color", "ytick.color")},
@@ -54,34 +55,29 @@ class Panel:
 
 
 class Grid:
-    """A panel for each setting (below each other) and data set with its model (beside)."""
+    """A panel for each setting and problem, those of one setting side by side."""
 
     def __init__(self, records: Sequence[Record], width: float, height: float) -> None:
-        self._settings = list(dict.fromkeys(r.setting for r in records))[:MOST]
-        self._problems = list(dict.fromkeys((r.dataset, r.model) for r in records))[:MOST]
-        shape = len(self._settings), len(self._problems)
-        self.drawing = drawing(width * shape[1] + 1.2, height * shape[0] + 0.3)
-        self._axes = self.drawing.subplots(*shape, squeeze=False, sharex=True)
-        self.panels = tuple(self._panels(records))
-
-    def _panels(self, records: Sequence[Record]) -> Iterator[Panel]:
-        for i, setting in enumerate(self._settings):
-            for j, (dataset, model) in enumerate(self._problems):
-                axes, cell = self._axes[i, j], (setting, dataset, model)
-                found = tuple(r for r in records if (r.setting, r.dataset, r.model) == cell)
-                if not found:
-                    axes.set_axis_off()
-                    continue
-                axes.set_title(f"{dataset} · {model}", pad=15)
-                axes.text(0, 1.01, setting, transform=axes.transAxes, va="bottom", fontsize=8)
-                axes.spines[["top", "right", "left"]].set_visible(False)
-                axes.tick_params(labelbottom=True)
-                yield Panel(axes, found)
+        groups: dict[tuple[str, ...], list[Record]] = {}
+        for record in records:
+            cell = (record.setting, record.dataset, record.model)
+            groups.setdefault(cell, []).append(record)
+        groups = dict(list(groups.items())[:MOST])
+        columns = _columns([setting for setting, *_ in groups])
+        rows = -(-len(groups) // columns)
+        self.drawing = drawing(width * columns + 1.2, height * rows + 0.3)
+        axes = self.drawing.subplots(rows, columns, squeeze=False)
+        for unused in axes.flat[len(groups) :]:
+            unused.set_axis_off()
+        self._firsts = list(axes[:, 0])
+        self.panels = tuple(
+            _panel(place, cell, group)
+            for place, (cell, group) in zip(axes.flat, groups.items(), strict=False)
+        )
 
     def is_first(self, panel: Panel) -> bool:
         """Whether no panel stands to the left of this one."""
-        row = next(row for row in self._axes if panel.axes in row)
-        return bool(panel.axes is next(axes for axes in row if axes.axison))
+        return panel.axes in self._firsts
 
     def label(self, x: str, y: str = "") -> None:
         """Name the axes, y in the first panel of each row."""
@@ -98,6 +94,21 @@ class Grid:
         self.drawing.legend(
             list(labels.values()), list(labels), loc="outside right upper", fontsize=9
         )
+
+
+def _columns(settings: Sequence[str]) -> int:
+    """How many panels stand in a row: those of one setting, where all settings have as many."""
+    sizes = set(Counter(settings).values())
+    rows = math.ceil(len(settings) / ACROSS)
+    return sizes.pop() if len(sizes) == 1 and sizes != {1} else math.ceil(len(settings) / rows)
+
+
+def _panel(axes: Axes, cell: tuple[str, ...], records: Sequence[Record]) -> Panel:
+    setting, dataset, model = cell
+    axes.set_title(f"{dataset} · {model}", pad=15)
+    axes.text(0, 1.01, setting, transform=axes.transAxes, va="bottom", fontsize=8)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    return Panel(axes, tuple(records))
 
 
 def drawing(width: float, height: float) -> Drawing:

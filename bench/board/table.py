@@ -32,8 +32,8 @@ def leaderboard(rows: pd.DataFrame) -> pd.DataFrame:
     -------
     The columns `FIELDS`. Nothing is averaged over settings. A row with dataset `all` is the mean
     over the list of all (data set, model) where the metric is defined, and has no mean where the
-    method lacks one of them. n : seeds, the fewest of any data set. coverage : share of the
-    seeds that have a value. seconds : of `explain`, the median over seeds, averaged over data
+    method lacks one of them. n : seeds, the fewest of any data set. coverage : share of all
+    cells that gave a value. seconds : of `explain`, the median over seeds, averaged over data
     sets.
     """
     return ranked(rows)[list(FIELDS)]
@@ -48,45 +48,59 @@ def ranked(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _lines(group: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """All lines of one task, setting and metric: each problem's, then those over all."""
-    defined = group[group.groupby(["dataset", "model"]).value.transform("count") > 0]
     for _, problem in group.groupby(["dataset", "model"], sort=False):
         yield from _block(problem, problem.dataset.iloc[0], problem.model.iloc[0])
-    listed = group if defined.empty else defined
-    models = listed.model.unique()
-    yield from _block(listed, OVERALL, models[0] if len(models) == 1 else OVERALL)
+    models = group.model.unique()
+    yield from _block(group, OVERALL, models[0] if len(models) == 1 else OVERALL)
 
 
 def _block(group: pd.DataFrame, dataset: str, model: str) -> Iterator[dict[str, Any]]:
     """The lines of all methods over the problems of `group`."""
-    direction = group.direction.iloc[0]
-    at = pd.MultiIndex.from_frame(group[["dataset", "model", "seed"]])
-    units = at.unique()
-    methods = group.method.unique()
-    values, seconds = np.full((2, len(methods), len(units)), np.nan)
-    cell = pd.Index(methods).get_indexer(group.method), units.get_indexer(at)
-    values[cell], seconds[cell] = group.value, group["seconds.explain"]
-    problem = units.droplevel("seed").factorize()[0]
+    first = group.iloc[0]
+    values, seconds, methods, problem = _matrices(group)
+    listed = np.isin(problem, problem[np.isfinite(values).any(0)])
+    if not listed.any():
+        listed[:] = True
+    among = values[:, listed], problem[listed]
     ranks = np.zeros((len(methods), 2), dtype=int)
-    if direction != "none":
-        ranks = rank_intervals(values, problem, direction == "higher")
+    if first.direction != "none":
+        ranks = rank_intervals(*among, first.direction == "higher")
     rng = np.random.default_rng(0)  # the same records, the same table
     for i, method in enumerate(methods):
-        mean, low, high = interval(values[i], problem, rng=rng)
+        mean, low, high = interval(among[0][i], among[1], rng=rng)
         yield {
-            **{name: group[name].iloc[0] for name in ("task", "setting", "metric", "direction")},
+            "task": first.task,
+            "setting": first.setting,
             "dataset": dataset,
             "model": model,
             "method": method,
+            "metric": first.metric,
+            "direction": first.direction,
             "mean": mean,
             # A confidence interval stays one when it is cut to the possible values.
-            "low": np.fmax(low, min(mean, group.least.iloc[0])) if low == low else low,
-            "high": np.fmin(high, max(mean, group.largest.iloc[0])) if high == high else high,
-            "n": min(np.isfinite(values[i, problem == p]).sum() for p in np.unique(problem)),
+            "low": np.fmax(low, min(mean, first.least)) if low == low else low,
+            "high": np.fmin(high, max(mean, first.largest)) if high == high else high,
+            "n": min(np.isfinite(values[i, problem == p]).sum() for p in set(among[1])),
             "coverage": coverage(values[i]),
-            "seconds": _typical(seconds[i], problem),
+            "seconds": _typical(seconds[i, listed], among[1]),
             "rank_low": ranks[i, 0],
             "rank_high": ranks[i, 1],
         }
+
+
+def _matrices(
+    group: pd.DataFrame,
+) -> tuple[Float[np.ndarray, "k u"], Float[np.ndarray, "k u"], list[str], Int[np.ndarray, " u"]]:
+    """(values, seconds of `explain`, methods, the problem of each column), a column a seed."""
+    methods = list(dict.fromkeys(group.method))
+    cells = list(zip(group.dataset, group.model, strict=True))
+    problems = {problem: i for i, problem in enumerate(dict.fromkeys(cells))}
+    at = [(problems[cell], seed) for cell, seed in zip(cells, group.seed, strict=True)]
+    units = {unit: i for i, unit in enumerate(dict.fromkeys(at))}
+    place = [methods.index(method) for method in group.method], [units[unit] for unit in at]
+    values, seconds = np.full((2, len(methods), len(units)), np.nan)
+    values[place], seconds[place] = group.value, group["seconds.explain"]
+    return values, seconds, methods, np.array([problem for problem, _ in units])
 
 
 def _typical(seconds: Float[np.ndarray, " u"], problem: Int[np.ndarray, " u"]) -> float:

@@ -62,12 +62,7 @@ class Model(Protocol):
 
 @runtime_checkable
 class Recipe(Protocol):
-    """How to train a model: a frozen dataclass, its fields are the hyperparameters.
-
-    `arrays` and `restore` are how the cache keeps a model without a pickle.
-    """
-
-    version: ClassVar[int]
+    """How to train a model: a frozen dataclass, its fields are the hyperparameters."""
 
     @property
     def capabilities(self) -> frozenset[Capability]:
@@ -77,6 +72,16 @@ class Recipe(Protocol):
     def fit(self, samples: Samples, *, rng: np.random.Generator) -> Model:
         """Train on all of `samples`; raises `ValueError` where the loss becomes NaN."""
         ...
+
+
+@runtime_checkable
+class StorableRecipe(Recipe, Protocol):
+    """A recipe whose models the cache keeps as arrays, without a pickle.
+
+    `version` rises when the same fields train another model.
+    """
+
+    version: ClassVar[int]
 
     def arrays(self, model: Model) -> dict[str, np.ndarray]:
         """What must be kept to make the model again."""

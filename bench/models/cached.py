@@ -8,7 +8,7 @@ import numpy as np
 
 from bench.cache import Cache
 from bench.data import Samples
-from bench.models.base import Capability, Model, Recipe
+from bench.models.base import Capability, Model, StorableRecipe
 from bench.seeding import name_of
 
 
@@ -22,7 +22,7 @@ class CachedRecipe:
         call of `fit` took, cached or not.
     """
 
-    recipe: Recipe
+    recipe: StorableRecipe
     digest: str
     cache: Cache
     seconds: list[float] = field(default_factory=list)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -57,8 +57,6 @@ class Given:
 
     model: Model
 
-    version: ClassVar[int] = 1
-
     @property
     def capabilities(self) -> frozenset[Capability]:
         gradient: frozenset[Capability] = frozenset({"gradient"} if self.model.module else ())
@@ -68,10 +66,4 @@ class Given:
         return frozenset[Capability]({"black_box"}) | gradient | recorded
 
     def fit(self, samples: Samples, *, rng: np.random.Generator) -> Model:
-        return self.model
-
-    def arrays(self, model: Model) -> dict[str, np.ndarray]:
-        return {}
-
-    def restore(self, arrays: dict[str, np.ndarray], samples: Samples) -> Model:
         return self.model

@@ -31,8 +31,8 @@ class RashomonProblem:
         """L of each model."""
         residuals = models @ self.inputs.T - self.targets
         fit = (residuals**2).sum(axis=1) / (2 * len(self.targets))
-        penalty: np.ndarray = self.rho * np.abs(models).sum(axis=1)
-        return fit + penalty
+        losses: np.ndarray = fit + self.rho * np.abs(models).sum(axis=1)
+        return losses
 
 
 @dataclass(frozen=True)

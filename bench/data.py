@@ -230,6 +230,17 @@ _SCHEME = re.compile(
 )
 
 
+def read_scheme(scheme: str) -> re.Match[str]:
+    """The parts of a split scheme; raises `ValueError` where it is none."""
+    found = _SCHEME.fullmatch(scheme)
+    if found is None:
+        raise ValueError(
+            f"split scheme {scheme!r}: wanted 'percent 60/20/20', 'rows 200/200/200', "
+            "'fold 1/5 validation 20' or 'given validation 20'"
+        )
+    return found
+
+
 def split(data: Data, scheme: str, *, rng: np.random.Generator) -> Split:
     """Rows for training, validation and test.
 
@@ -251,12 +262,7 @@ def split(data: Data, scheme: str, *, rng: np.random.Generator) -> Split:
         where the scheme isn't one of these, wants more rows than there are, or leaves the
         training part, or a part that isn't 0 on purpose, without rows.
     """
-    found = _SCHEME.fullmatch(scheme)
-    if found is None:
-        raise ValueError(
-            f"split scheme {scheme!r}: wanted 'percent 60/20/20', 'rows 200/200/200', "
-            "'fold 1/5 validation 20' or 'given validation 20'"
-        )
+    found = read_scheme(scheme)
     if found["held"]:
         rest, test = _given(data) if found["fold"] is None else _fold(data, found, rng)
         held = int(found["held"])

@@ -10,6 +10,7 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
+from bench.board.command import command_of
 from bench.cache import cache_root
 from bench.components import ConfigError, Shelf, did_you_mean
 from bench.record import Record, read_all
@@ -36,31 +37,6 @@ def show(name: str, root: Path) -> int:
         groups = (*GROUPS, *(f"method/{task}" for task in shelf.names("task")))
         raise did_you_mean(name, {n for g in groups for n in shelf.names(g)}, "record or name")
     return 0
-
-
-def command_of(record: Record) -> str:
-    """The command that runs this record's cell again."""
-    choices = [f"{axis}={_quoted(value)}" for axis, value in record.choices.items()]
-    return " ".join(["earnest run", f"suite={record.suite}", *choices])
-
-
-def _quoted(value: object) -> str:
-    if not isinstance(value, dict):
-        return str(value)
-    return "'" + _hydra_text(value) + "'"
-
-
-def _hydra_text(value: object) -> str:
-    """A value in Hydra's grammar for overrides."""
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{_hydra_text(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ",".join(map(_hydra_text, value)) + "]"
-    if isinstance(value, str):
-        return json.dumps(value)
-    return (
-        "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-    )
 
 
 def _find_record(name: str, root: Path) -> Record | None:

@@ -133,7 +133,7 @@ def read(path: Path) -> Record:
 
 
 def sweep_drafts(folder: Path, older_than: float = 60.0) -> None:
-    """Remove drafts that a killed process left; one younger than so many seconds is being written."""
+    """Remove drafts that killed processes left; a younger one is just being written."""
     for draft in folder.glob(".*.tmp"):
         with contextlib.suppress(OSError):
             if time.time() - draft.stat().st_mtime > older_than:

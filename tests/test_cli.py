@@ -74,6 +74,55 @@ def test_bad_methods_leave_records_and_the_rest_goes_on(earnest, tmp_path: Path)
     assert alone.returncode == 4
 
 
+OUTSIDE = """
+import os
+import signal
+import time
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Outside:
+    how: str
+    version: ClassVar[int] = 1
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    def explain(self, problem, *, rng):
+        if self.how == "raises":
+            raise RuntimeError("not my day")
+        if self.how == "crashes":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        time.sleep(3600)
+"""
+
+
+def test_outside_methods_may_fail_beside_the_house_s_own(earnest, tmp_path: Path):
+    """Given by --config-dir, on real data: failed, crashed, timeout; all others ok; exit code 3."""
+    mine = tmp_path / "mine"
+    (mine / "method/attribution").mkdir(parents=True)
+    (mine / "outside.py").write_text(OUTSIDE)
+    hows = ("raises", "crashes", "sleeps")
+    for how in hows:
+        text = f"_target_: outside.Outside\nhow: {how}\n"
+        (mine / f"method/attribution/{how}.yaml").write_text(text)
+    ran = earnest(
+        *("run", "experiment=quickstart", "--config-dir", str(mine), "task=attribution"),
+        *("dataset=wine", "model=logistic", "seed=0", "seconds=4"),
+        f"method=[random,occlusion,lime,{','.join(hows)}]",
+        toy=False,
+    )
+    assert ran.returncode == 3, ran.stderr
+    suite = tmp_path / "results/runs/quickstart"
+    statuses = {r["method"]: r["status"] for r in records(suite) if "blocks" not in r["setting"]}
+    assert statuses == {
+        **dict.fromkeys(("random", "occlusion", "lime"), "ok"),
+        **{"raises": "failed", "crashes": "crashed", "sleeps": "timeout"},
+    }
+    page = (suite / "leaderboard.html").read_text()
+    assert "not my day" in page
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -80,8 +80,17 @@ def _digest(suite: Path) -> str:
     """Names, times and sizes of the records, and of the files that make the page."""
     own = Path(__file__).parent
     files = [*suite.glob("*.json"), *(p for kind in KINDS for p in own.glob(kind))]
-    stats = sorted((path.name, s.st_mtime_ns, s.st_size) for path in files if (s := path.stat()))
+    stats = sorted(filter(None, map(_stat, files)))
     return hashlib.sha256(repr(stats).encode()).hexdigest()
+
+
+def _stat(path: Path) -> tuple[str, int, int] | None:
+    """Name, time and size; None where another shard has just set the file aside."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return path.name, found.st_mtime_ns, found.st_size
 
 
 def _write(path: Path, text: str) -> None:

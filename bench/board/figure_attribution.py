@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
 from matplotlib.patches import Rectangle
 
-from bench.board.panels import INK, SOFT, Sketch, array, coloured, drawing
+from bench.board.panels import INK, SOFT, Sketch, array, coloured, drawing, short
 from bench.record import Record
 
 DIVERGING = sns.diverging_palette(240, 40, s=90, l=60, as_cmap=True)
@@ -49,7 +49,7 @@ def deletion_and_inclusion(records: Sequence[Record]) -> Sketch | None:
         _draw_image(axes, pixels, None)
         for i, (method, colour, instance) in enumerate(methods, start=1):
             axes = figure.add_subplot(below[i])
-            axes.set_title(_in_two_lines(method), fontsize=8.5, color=colour)
+            axes.set_title(_in_two_lines(short(method, 20)), fontsize=8.5, color=colour)
             _draw_image(axes, pixels, _heat(instance))
     return Sketch(
         "deletion_inclusion",
@@ -80,7 +80,7 @@ def _draw_orders(
     plot(instance[name].get("ideal"), label="ideal", color=INK, lw=4.5, alpha=0.3)
     plot(instance[name].get("chance"), label="chance", color=SOFT, lw=1.4, ls="--")
     for method, colour, own in methods:
-        plot(own[name].get("method"), label=method, color=colour, lw=1.6)
+        plot(own[name].get("method"), label=short(method), color=colour, lw=1.6)
     done = "deleted" if name == "deletion" else "kept"
     axes.set(xlabel=f"share of features {done}, most influential first", title=name, xlim=(0, 1))
     axes.spines[["top", "right", "left"]].set_visible(False)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from bench.board.panels import COLOURS, SOFT, Grid, Sketch, by_rank
+from bench.board.panels import COLOURS, SOFT, Grid, Sketch, by_rank, short
 from bench.board.rows import metrics_of, number
 from bench.board.statistics import interval
 from bench.record import Record
@@ -22,18 +22,18 @@ def by_method(records: Sequence[Record]) -> Sketch | None:
     if not scored:
         return None
     methods = by_rank(scored)
-    grid = Grid(scored, width=2.8, height=0.6 + 0.24 * len(methods))
+    grid = Grid(scored, width=2.8, height=0.9 + 0.24 * len(methods))
     for panel in grid.panels:
         axes = panel.axes
         for y, method in enumerate(methods):
             _draw_seeds(axes, y, [values[r.key] for r in panel.records if r.method == method])
         axes.set_ylim(len(methods) - 0.4, -0.6)
-        axes.set_yticks(range(len(methods)), methods if grid.is_first(panel) else [])
+        axes.set_yticks(range(len(methods)), map(short, methods) if grid.is_first(panel) else [])
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.grid(axis="y", visible=False)
         if number((info.get("range") or [0])[0]) == -1:
             axes.axvline(0, color=SOFT, lw=1, zorder=0.9)
-    grid.label(metric)
+    grid.label(short(metric))
     caption = (
         "The large point is the mean over seeds (the small points), the line its 95 % interval."
     )

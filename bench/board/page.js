@@ -159,7 +159,9 @@ document.getElementById("csv").onclick = (event) => {
   event.currentTarget.href = URL.createObjectURL(new Blob([data.csv], { type: "text/csv" }));
 };
 dialog.onclose = () => set({ method: "" });
-dialog.onclick = (event) => event.target === dialog && dialog.close();
+dialog.onclick = (event) => {
+  if (event.target === dialog) dialog.close();
+};
 function load() {
   state = new URLSearchParams(location.hash.slice(1));
   show();

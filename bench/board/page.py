@@ -211,7 +211,7 @@ def _digits(means: "pd.Series[float]") -> int:
 
 
 def _number(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    return f"{value:z.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _sortable(value: float) -> float:

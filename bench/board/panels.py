@@ -65,7 +65,7 @@ class Grid:
         groups = dict(list(groups.items())[:MOST])
         columns = _columns([setting for setting, *_ in groups])
         rows = -(-len(groups) // columns)
-        self.drawing = drawing(width * columns + 1.2, height * rows + 0.3)
+        self.drawing = drawing(width * columns + 2.0, height * rows + 0.3)
         axes = self.drawing.subplots(rows, columns, squeeze=False)
         for unused in axes.flat[len(groups) :]:
             unused.set_axis_off()
@@ -92,7 +92,7 @@ class Grid:
             for handle, label in zip(*panel.axes.get_legend_handles_labels(), strict=True)
         }
         self.drawing.legend(
-            list(labels.values()), list(labels), loc="outside right upper", fontsize=9
+            list(labels.values()), list(map(short, labels)), loc="outside right upper", fontsize=9
         )
 
 
@@ -105,8 +105,8 @@ def _columns(settings: Sequence[str]) -> int:
 
 def _panel(axes: Axes, cell: tuple[str, ...], records: Sequence[Record]) -> Panel:
     setting, dataset, model = cell
-    axes.set_title(f"{dataset} · {model}", pad=15)
-    axes.text(0, 1.01, setting, transform=axes.transAxes, va="bottom", fontsize=8)
+    axes.set_title(short(f"{dataset} · {model}"), pad=15)
+    axes.text(0, 1.01, short(setting, 44), transform=axes.transAxes, va="bottom", fontsize=8)
     axes.spines[["top", "right", "left"]].set_visible(False)
     return Panel(axes, tuple(records))
 
@@ -124,6 +124,11 @@ def band(axes: Axes, curves: Sequence[Curve], label: str, colour: Any, line: str
     axes.plot(x, mean, color=colour, lw=1.7, ls=line, label=label)
     if np.isfinite(se).any():
         axes.fill_between(x, mean - se, mean + se, color=colour, alpha=0.14, lw=0)
+
+
+def short(name: str, most: int = 28) -> str:
+    """A name that leaves room for the figure."""
+    return name if len(name) <= most else name[: most - 1] + "…"
 
 
 def by_rank(records: Sequence[Record]) -> list[str]:

@@ -201,7 +201,7 @@ def seconds_text(seconds: float) -> str:
 
 
 def _text(value: float) -> str:
-    return f"{value:.3f}" if value == value else "-"
+    return f"{value:z.3f}" if value == value else "-"
 
 
 def _printable(text: str) -> str:

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from bench.cache import Cache, cache_root
-from bench.data import Data, Samples, encode, split
+from bench.data import Data, Samples, encode, read_scheme, split
 from bench.models.base import Model, Recipe
 from bench.models.network import MLP, Network, as_margins
 from bench.models.sgd import SGD
@@ -76,6 +76,7 @@ class AttributionSetting:
     shuffles: int = 16
 
     def __post_init__(self) -> None:
+        read_scheme(self.split)
         check_kind(self.partition)
         check_reference(self.reference)
         for name in ("instances", "draws", "shuffles"):

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from bench.data import Data, Samples, encode, flip_labels, split
+from bench.data import Data, Samples, encode, flip_labels, read_scheme, split
 from bench.models.base import Model, Recipe
 from bench.models.influence import leave_one_out, leave_one_out_flops
 from bench.models.network import MLP
@@ -52,6 +52,7 @@ class CleansingSetting:
     extremes: int = 10
 
     def __post_init__(self) -> None:
+        read_scheme(self.split)
         if not 0 <= self.flip < 1:
             raise ValueError(f"flip={self.flip}: wanted a share from 0 to below 1")
         if not _PERCENTS.fullmatch(self.removals) or max(self.percents) >= 100:

@@ -130,9 +130,9 @@ def test_drill_down(visit: Callable[..., Any], page_file: Path):
         "earnest run suite=made task=attribution 'setting={reference:mean}' dataset=digits "
         "model=cnn method=lime seed=0"
     )
-    assert "method=lime" in page.url
+    page.wait_for_function("location.hash.includes('method=lime')")
     dialog.get_by_role("button", name="Close").click()
-    assert "method=" not in page.url
+    page.wait_for_function("!location.hash.includes('method=')")
     assert dialog.is_hidden()
 
 

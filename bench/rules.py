@@ -1,5 +1,6 @@
 """Rules over literals: binarisation, mining on packed bits, and ordered lists of rules."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -165,7 +166,7 @@ def mine(
         4 s, and so on, s the smallest support.
     """
     packed = pack(literals.values.T)
-    least = max(1, int(np.ceil(min_support * len(labels))))
+    least = max(1, math.ceil(min_support * len(labels) - 1e-9))
     candidates = _frequent(packed, least, max_conditions)
     wanted = pack(np.stack([labels == label for label in np.unique(labels)]))
     counts = [

@@ -94,6 +94,16 @@ def test_a_callable_of_the_wrong_shape_is_named():
         BlackBox(lambda x: x[:, :1], 2).margins(torch.zeros(5, 3))
 
 
+@pytest.mark.parametrize("partition", ["natural", "columns"])
+def test_a_network_in_train_mode_is_refused(partition: str):
+    """Its dropout would answer the same row differently, its statistics would move."""
+    module = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 2))
+    with pytest.raises(ValueError, match="train mode"):
+        bench.evaluate(
+            "occlusion", linear_table(), Network(module, 2), setting={"partition": partition}
+        )
+
+
 def test_names_and_seeds_repeat():
     """The same names and seeds give the same numbers."""
     frames = [

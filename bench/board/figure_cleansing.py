@@ -21,7 +21,9 @@ def removal(records: Sequence[Record]) -> Sketch | None:
     for panel in grid.panels:
         axes = panel.axes
         axes.axhline(0, color=SOFT, lw=1)
-        at_random = _gains(panel.records, "accuracy_random")
+        # All methods of a seed share one curve of random removal: it counts once.
+        by_seed = {record.seed: record for record in panel.records}
+        at_random = _gains(list(by_seed.values()), "accuracy_random")
         if at_random:
             band(axes, at_random, "at random", SOFT, "--")
         for method, colour in methods:

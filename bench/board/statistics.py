@@ -141,17 +141,19 @@ def p_values(
     """Two-sided p-values of paired differences; 1 where there are too few to tell.
 
     Student t for a fixed list of problems; from `MANY` problems on Wilcoxon's signed-rank test
-    over their means. Where all differences are one number, which t would call certain, the
-    sign test: 2^(1 - n).
+    over their means. Where nothing varies within the problems, which t would call certain, the
+    sign test if all differences are one number, 2^(1 - n), else 1.
     """
     if len(np.unique(problem)) >= MANY:
         return _wilcoxon(differences, problem)
     mean, se, df = mean_over(differences, problem)
     with np.errstate(invalid="ignore", divide="ignore"):
         p = 2 * stdtr(df, -np.abs(mean / se))
-    constant = se <= 1e-9 * np.abs(mean)
+    rounding = 1e-9 * np.abs(mean)
+    span = np.fmax.reduce(differences, axis=-1) - np.fmin.reduce(differences, axis=-1)
     n = np.isfinite(differences).sum(-1)
-    p = np.where(constant, np.where(mean == 0, 1.0, 2.0 ** (1 - n)), p)
+    by_sign = np.where((span <= rounding) & (mean != 0), 2.0 ** (1 - n), 1.0)
+    p = np.where(se <= rounding, by_sign, p)
     return np.where(np.isfinite(p), p, 1.0)
 
 

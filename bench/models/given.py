@@ -66,4 +66,10 @@ class Given:
         return frozenset[Capability]({"black_box"}) | gradient | recorded
 
     def fit(self, samples: Samples, *, rng: np.random.Generator) -> Model:
+        module = self.model.module
+        if module is not None and any(part.training for part in module.modules()):
+            raise ValueError(
+                "the given network is in train mode, where dropout and batch norm answer "
+                "differently each time: call .eval() first"
+            )
         return self.model

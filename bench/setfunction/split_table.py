@@ -110,10 +110,12 @@ def _half(
 
 
 def _parts(module: nn.Module | None) -> tuple[nn.Sequential, nn.Linear, nn.Sequential] | None:
-    layers = list(module) if isinstance(module, nn.Sequential) else []
+    # Exact types: a subclass, or a hook, may do more than its base says.
+    plain = type(module) is nn.Sequential and not module._forward_hooks
+    layers = list(module) if plain and isinstance(module, nn.Sequential) else []
     at = next((i for i, layer in enumerate(layers) if isinstance(layer, nn.Flatten)), len(layers))
     local, rest = layers[:at], layers[at + 1 :]
-    if not rest or not isinstance(rest[0], nn.Linear) or rest[0].bias is None:
+    if not rest or type(rest[0]) is not nn.Linear or rest[0].bias is None:
         return None
     if layers[at].start_dim != 1 or layers[at].end_dim != -1 or not all(map(_is_local, local)):
         return None
@@ -121,9 +123,9 @@ def _parts(module: nn.Module | None) -> tuple[nn.Sequential, nn.Linear, nn.Seque
 
 
 def _is_local(layer: nn.Module) -> bool:
-    if isinstance(layer, nn.Conv2d):
+    if type(layer) is nn.Conv2d:
         return layer.padding_mode == "zeros"
-    return isinstance(layer, (nn.MaxPool2d, *_POINTWISE))
+    return type(layer) in (nn.MaxPool2d, *_POINTWISE)
 
 
 def _receptive(local: nn.Sequential, partition: Partition) -> Bool[Tensor, "d p"]:

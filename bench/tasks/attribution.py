@@ -393,11 +393,21 @@ def _held(
     ties_rng, orders_rng = rng.spawn(2)
     table = cached_table(problem) if problem.p <= setting.exact_up_to else None
     if table is None:
+        check_repeats(problem)
         ideal = best_known(problem.value, problem.null, rng=orders_rng)
     else:
         ideal = exact_ideal(table)
     keys = ties_rng.random((problem.n, setting.shuffles, problem.p))
     return Held(table, ideal, keys, _draw_spread(problem))
+
+
+def check_repeats(problem: AttributionProblem) -> None:
+    """Raise `ArithmeticError` where the model answers the same rows differently."""
+    masks = np.eye(problem.p, dtype=bool)
+    if not np.array_equal(problem.value(masks), problem.value(masks)):
+        raise ArithmeticError(
+            "the model answers the same row differently each time: is it in eval mode?"
+        )
 
 
 def cached_table(problem: AttributionProblem) -> Float[np.ndarray, "n sets"]:

@@ -7,7 +7,9 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from bench import board
 from bench.board.command import command_of, hydra_text
@@ -39,6 +41,18 @@ def test_a_failed_cell_keeps_a_row_per_metric(make: Make):
     assert lost.value.isna().all()
     assert set(lost.status) == {"failed"}
     assert headline(leaderboard(table), dataset="all")["coverage"] == 0.5
+
+
+@pytest.mark.parametrize("bounds", [(None, 1.0), (0.0, None), (None, None), (-9.0, 9.0)])
+def test_an_open_range_cuts_nothing_off(make: Make, bounds: tuple[float | None, float | None]):
+    """The interval is Student's t where no end of the metric's range is met."""
+    values = [0.3, 0.5, 0.4, 0.6, 0.45]
+    records = [make(seed=seed, value=value) for seed, value in enumerate(values)]
+    table = rows(records)
+    table["least"], table["largest"] = (math.nan if end is None else end for end in bounds)
+    line = headline(leaderboard(table), dataset="all")
+    wanted = stats.t.interval(0.95, 4, np.mean(values), stats.sem(values))
+    assert (line["low"], line["high"]) == pytest.approx(wanted)
 
 
 def test_a_task_of_failures_alone_has_rows(make: Make):

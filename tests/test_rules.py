@@ -212,3 +212,25 @@ def test_rules_read_like_sentences():
     rules = RuleList((Rule((0, 1)), Rule(())), (1, 0))
     texts = rules.texts(("age > 44", "hours-per-week <= 40"), ("<=50K", ">50K"))
     assert texts == ["age > 44 and hours-per-week <= 40 -> >50K", "always -> <=50K"]
+
+
+@pytest.mark.parametrize(
+    ("n", "min_support", "least"), [(25, 0.1, 3), (30, 0.1, 3), (100, 0.07, 7), (41, 0.2, 9)]
+)
+def test_the_smallest_support_is_the_share_rounded_up(n: int, min_support: float, least: int):
+    """All literals and pairs that cover `least` rows are there, none that covers fewer."""
+    rows = np.arange(n)
+    single = [rows < least, rows < least - 1]
+    overlapping = [rows < 2 * least, rows >= least, rows >= least + 1]
+    positive = np.stack([*single, *overlapping], axis=1)
+    values = np.stack([positive, ~positive], axis=2).reshape(n, -1)
+    literals = Literals(values, tuple(str(j) for j in range(values.shape[1])))
+    pairs = [*combinations(range(values.shape[1]), 2), *((j,) for j in range(values.shape[1]))]
+    covers = [values[:, list(pair)].all(axis=1) for pair in pairs]
+    expected = {rows.tobytes() for rows in covers if rows.sum() >= least}
+    assert {least - 1, least} <= {int(rows.sum()) for rows in covers}
+    pool = mine(literals, rows % 2, min_support=min_support, max_conditions=2, per_label=10**6)
+    assert {rule.covers(values).tobytes() for rule in pool.rules} == expected
+    # Rows from least to 2 least - 1 satisfy a pair and no single literal; one fewer is too few.
+    assert (values[:, 4] & values[:, 6]).tobytes() in expected
+    assert (values[:, 4] & values[:, 8]).tobytes() not in expected

@@ -109,3 +109,13 @@ def test_the_height_between_two_depths_is_linear():
     assert accuracy_at(curve, 0.25) == pytest.approx(0.9)
     assert accuracy_at(curve, 0.0) == pytest.approx(0.8)
     assert np.isnan(accuracy_at(curve, 0.75))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_normalised_area_is_the_area_over_the_coverage(seed: int):
+    """Lists that leave rows to the box: the literal area over T_M < 1."""
+    points = literal_points(*drawn(seed, n=200))
+    reach = points[-1][0]
+    assert 0 < reach < 1
+    found = autac_normalised(curve_of(*drawn(seed, n=200)))
+    assert found == pytest.approx(literal_autac(points) / reach, abs=1e-12)

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -87,3 +89,33 @@ def test_without_first():
     """A row stays where its place in the order isn't among the first m."""
     keep = without_first(np.array([2, 0, 1]), (0, 1, 2))
     assert keep.tolist() == [[True] * 3, [True, True, False], [False, True, False]]
+
+
+def test_retrain_last_is_a_hand_loop():
+    """43 rows in batches of 8 are ceil(43 / 8) = 6 steps an epoch: the last 6 are repeated."""
+    rng = np.random.default_rng(1)
+    inputs = torch.tensor(rng.normal(size=(43, 4))).float()
+    samples = Samples(inputs, (inputs[:, 0] > 0).long(), 2)
+    network = SGD(MLP((3,), "tanh"), epochs=3, batch_size=8).fit(samples, rng=rng)
+    trajectory, order = network.trajectory, rng.permutation(43)
+    assert len(trajectory.schedule) == 18
+    assert trajectory.last_epoch == 12
+    module = copy.deepcopy(network.module)
+    torch.nn.utils.vector_to_parameters(trajectory.snapshots[12].clone(), module.parameters())
+    parameters = list(module.parameters())
+    gone = set(order[:10].tolist())
+    for t in range(12, 18):
+        batch = trajectory.schedule.batch(t).tolist()
+        kept = [row for row in batch if row not in gone]
+        losses = row_losses(module(samples.inputs[kept]), samples.targets[kept])
+        gradients = torch.autograd.grad(losses.sum() / len(batch), parameters)
+        with torch.no_grad():
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter -= trajectory.schedule.rates[t] * gradient
+    (curve,) = removal_curves(
+        trajectory, (order,), (0, 10), samples, samples, since=trajectory.last_epoch
+    )
+    with torch.no_grad():
+        loss = row_losses(module(samples.inputs), samples.targets).mean().item()
+    assert curve.test.loss[1] == pytest.approx(loss, rel=1e-6)
+    assert curve.test.loss[1] != pytest.approx(curve.test.loss[0], rel=1e-4)

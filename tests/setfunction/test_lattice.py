@@ -178,3 +178,15 @@ def test_raised_takes_the_better_of_old_and_new():
         np.testing.assert_array_equal(raised.most, high[:, 0])
     same = ideal.raised(ideal.least[:, None], ideal.least[:, None])
     np.testing.assert_array_equal(same.joint, ideal.joint)
+
+
+def test_chance_is_estimated_to_its_standard_error():
+    """The spread of 150 fresh estimates of A_rand is the standard error that each one claims."""
+    table = np.random.default_rng(3).random((3, 2**5))
+    null = np.zeros((3, 5), dtype=bool)
+    found = [
+        best_known(Tabulated(table), null, rng=np.random.default_rng(seed)) for seed in range(150)
+    ]
+    spread = np.std([ideal.chance_area for ideal in found], axis=0, ddof=1)
+    claimed = np.mean([ideal.chance_se for ideal in found], axis=0)
+    np.testing.assert_allclose(spread / claimed, 1, atol=0.3)

@@ -44,7 +44,7 @@ def test_enumerated_weights_are_the_shapley_kernel():
 
 @pytest.mark.parametrize("samples", [2, 20, 60, 500, 1000])
 def test_sampled_masks_come_in_pairs_within_budget(samples: int):
-    """Every set's complement is there as often; the expected kernel mass of sizes is kept."""
+    """Every set's complement is there as often, no more sets than samples, weights sum to 1."""
     p = 12
     design = shapley_design(p, samples, rng=np.random.default_rng(0))
     assert 0 < len(design.kept) <= samples
@@ -136,3 +136,25 @@ def test_one_mask_matrix_serves_all_instances():
     together = shapley_regression(design, Tabulated(value), none(5, p))
     alone = shapley_regression(design, Tabulated(value[2:3]), none(1, p))
     np.testing.assert_allclose(together[2:3], alone, atol=1e-10)
+
+
+def test_sizes_are_drawn_by_their_kernel_mass():
+    """p = 12, 70 samples: size 1 is enumerated, 23 pairs are drawn of sizes 2 to 6.
+
+    Their shares over 300 designs are within 5 standard deviations of the kernel's mass.
+    """
+    p = 12
+    kernel = np.array([comb(p, s) * (p - 1) / (comb(p, s) * s * (p - s)) for s in range(1, p)])
+    mass = np.array([kernel[s - 1] + (kernel[p - s - 1] if 2 * s < p else 0) for s in range(1, 7)])
+    mass /= mass.sum()
+    counts = np.zeros(7)
+    for seed in range(300):
+        design = shapley_design(p, 70, rng=np.random.default_rng(seed))
+        sizes = np.minimum(design.kept.sum(1), p - design.kept.sum(1))
+        assert (sizes == 1).sum() == 24
+        assert design.weights[sizes == 1].sum() == pytest.approx(mass[0])
+        counts += np.bincount(sizes, minlength=7) / 2
+    expected, pairs = mass[1:] / mass[1:].sum(), 300 * 23
+    assert counts[2:].sum() == pairs
+    spread = np.sqrt(expected * (1 - expected) / pairs)
+    assert (np.abs(counts[2:] / pairs - expected) < 5 * spread).all()

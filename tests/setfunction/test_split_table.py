@@ -99,3 +99,25 @@ def test_where_there_is_none():
     assert find_split(nn.Sequential(nn.Linear(p, 2)), columns) is None
     wide = nn.Sequential(nn.Conv2d(1, 2, 7, padding=3), nn.Flatten(), nn.Linear(2 * 64, 2))
     assert find_split(wide, blocks(1, 8, 8, 2)) is None
+
+
+@pytest.mark.parametrize(
+    ("convolution", "rows", "split"),
+    [
+        ({"kernel_size": (3, 1), "padding": (2, 0), "dilation": (2, 1)}, 26, True),
+        ({"kernel_size": (3, 1), "padding": (3, 0), "dilation": (2, 1)}, 28, True),
+        ({"kernel_size": (3, 1), "padding": (2, 0), "padding_mode": "reflect"}, 28, False),
+        ({"kernel_size": (3, 1), "padding": (1, 0), "padding_mode": "circular"}, 26, False),
+        ({"kernel_size": (3, 1), "padding": (2, 0), "padding_mode": "replicate"}, 28, False),
+    ],
+)
+def test_dilated_and_otherwise_padded_convolutions(convolution: dict, rows: int, split: bool):
+    """A dilated field is seen whole; padding that copies pixels is left to direct calls."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = nn.Sequential(
+            nn.Conv2d(1, 2, **convolution), nn.Tanh(), nn.Flatten(), nn.Linear(2 * rows * 2, 3)
+        )
+    made = problem(net, blocks(1, 26, 2, 2), 3)
+    assert (find_split(made.model.module, made.partition) is not None) == split
+    np.testing.assert_allclose(made.table(), tabulate(made.value, made.p), rtol=1e-5, atol=1e-5)

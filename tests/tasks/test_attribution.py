@@ -1,7 +1,7 @@
 """The attribution task: the set function it asks, the scores it gives, what it refuses."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import permutations
 from pathlib import Path
 
@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from bench.data import Column, Images, Table
+from bench.data import Column, Images, Samples, Table, split
 from bench.models.given import BlackBox, Given
 from bench.models.network import CNN, MLP, Network, initial
 from bench.models.sgd import SGD
 from bench.record import _finite
 from bench.seeding import stream
+from bench.setfunction.ideal import exact_ideal
 from bench.setfunction.partition import Partition
 from bench.setfunction.reference import Reference
 from bench.setfunction.table import masks_of
@@ -24,10 +25,11 @@ from bench.tasks.attribution import (
     AttributionProblem,
     AttributionSetting,
     AttributionTask,
+    Held,
     cached_table,
     predicted,
 )
-from bench.tasks.base import Unsupported
+from bench.tasks.base import Case, Unsupported
 
 TASK = AttributionTask()
 
@@ -224,11 +226,28 @@ def test_best_known_says_so():
 
 
 @pytest.mark.parametrize("g", ["probability", "logit", "margin", "label"])
-def test_other_outcomes(g: str):
-    """Every g has a case and finite or undefined scores."""
-    made = case(g=g, instances=3)
-    scores = TASK.scores((made,), (Attribution(np.eye(3, 4)),)).values
-    assert set(scores) == {metric.name for metric in TASK.metrics}
+def test_the_setting_says_what_is_looked_at(g: str):
+    """The problem has the setting's g, and the table is that g of the margins at every set."""
+    data = table()
+    targets = np.digitize(data.values[:, 0], [-0.4, 0.4])
+    made = case(replace(data, targets=targets, class_names=tuple("abc")), g=g, instances=3)
+    problem, held = made.problem, made.held
+    assert problem.g == g
+    for row, target in enumerate(problem.targets.tolist()):
+        points = np.where(masks_of(np.arange(16), 4), problem.baseline[row], problem.inputs[row])
+        margins = problem.model.margins(torch.from_numpy(points)).detach().numpy()
+        own, rivals = margins[:, target], np.delete(margins, target, axis=1)
+        expected = {
+            "probability": np.exp(own) / np.exp(margins).sum(1),
+            "logit": own - np.log(np.exp(rivals).sum(1)),
+            "margin": own - rivals.max(1),
+            "label": margins.argmax(1) == target,
+        }
+        np.testing.assert_allclose(held.table[row], expected[g], atol=1e-5)
+    scores = TASK.scores((made,), (Attribution(np.eye(3, 4)),))
+    assert set(scores.values) == {metric.name for metric in TASK.metrics}
+    flat = np.isnan(scores.details["ideal_influence"])
+    np.testing.assert_array_equal(flat, exact_ideal(held.table).joint < 1e-9)
 
 
 def test_regression_looks_at_the_output():
@@ -383,3 +402,82 @@ def test_settings_that_cannot_be():
     assert "images" in (TASK.refuses(images(), AttributionSetting(partition="columns")) or "")
     assert TASK.refuses(None, AttributionSetting()) is None
     assert TASK.refuses(table(regression=True), AttributionSetting()) is None
+
+
+@dataclass(frozen=True)
+class Noting(SGD):
+    """SGD that notes down what it is trained on."""
+
+    seen: list = field(default_factory=list)
+
+    def fit(self, samples: Samples, *, rng: np.random.Generator) -> Network:
+        self.seen.append(samples)
+        return super().fit(samples, rng=rng)
+
+
+@pytest.mark.parametrize("regression", [False, True])
+def test_encoding_and_reference_are_learned_from_training_rows(regression: bool):
+    """Other rows of a million change no bit of training inputs, targets, weights and draws."""
+    data = table(regression=regression)
+    parts = split(data, AttributionSetting().split, rng=stream(0, "case", "toy").spawn(4)[0])
+    others = np.concatenate([parts.validation, parts.test])
+    values, targets = data.values.copy(), data.targets.copy()
+    values[others] = 1e6
+    if regression:
+        targets[others] = 1e6
+    found = []
+    for rows in (data, replace(data, values=values, targets=targets)):
+        recipe = Noting(MLP((6,)), epochs=2, learning_rate=0.01, record=False)
+        mean = case(rows, recipe, instances=2).problem
+        drawn = case(rows, recipe, instances=2, reference="instances", draws=1000).problem
+        (train, again), weights = recipe.seen, list(mean.model.module.parameters())
+        assert torch.equal(train.inputs, again.inputs)
+        draws = [mean.reference.draws, drawn.reference.draws]
+        found.append([train.inputs, train.targets, *draws, *weights])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+    assert (mean.inputs > 1e5).all()
+    assert len(drawn.reference.draws) == len(train) == 36
+
+
+def test_the_ideal_is_exact_up_to_the_number_named():
+    """p = exact_up_to still has a table."""
+    for limit, exact in ((4, True), (3, False)):
+        held = case(exact_up_to=limit, instances=2).held
+        assert held.ideal.exact == (held.table is not None) == exact
+
+
+def test_an_order_above_the_best_known_becomes_the_best_known():
+    """II = 1 for the order of the true J*, though the case knew of poorer ones only."""
+    made = case(exact_up_to=3, instances=3)
+    true = exact_ideal(made.problem.table())
+    ideal = made.held.ideal
+    poor = replace(ideal, joint=ideal.joint / 5, least=ideal.chance_area, most=ideal.chance_area)
+    values = -np.argsort(true.orders[:, 2], axis=1).astype(float)
+    known = Case(made.problem, replace(made.held, ideal=poor))
+    scores = TASK.scores((known,), (Attribution(values),))
+    np.testing.assert_allclose(scores.details["ideal_influence"], 1)
+    np.testing.assert_allclose(scores.details["best"], true.joint, rtol=1e-5)
+    assert scores.values["regret"].value == pytest.approx(0, abs=1e-12)
+    assert scores.values["exclusion"].value <= 1
+
+
+def test_each_instance_has_its_own_scale():
+    """One of size 1e9 leaves the others defined; one whose F moves by rounding alone isn't."""
+    sets = np.random.default_rng(0).random((3, 16))
+    sets = sets * [[1.0], [1e9], [1e-8]] + [[0.0], [0.0], [1.0]]
+    held = Held(sets, exact_ideal(sets), np.random.default_rng(1).random((3, 1, 4)), np.zeros(3))
+    values = np.tile(np.arange(4.0), (3, 1))
+    details = TASK.scores((Case(problem(), held),), (Attribution(values),)).details
+    assert np.isnan(details["ideal_influence"]).tolist() == [False, False, True]
+
+
+def test_draw_spread_is_the_deviation_of_g_over_the_draws():
+    """Three draws, one at a time, divided by two."""
+    made = case(reference="instances", draws=3, instances=3)
+    for target, spread in zip(made.problem.targets, made.held.draw_spread, strict=True):
+        found = [
+            float(made.problem.model.margins(draw[None]).softmax(1)[0, target].detach())
+            for draw in made.problem.reference.draws
+        ]
+        mean = sum(found) / 3
+        assert spread == pytest.approx((sum((g - mean) ** 2 for g in found) / 2) ** 0.5, rel=1e-5)

@@ -7,9 +7,11 @@ import pytest
 import torch
 from scipy.stats import kendalltau
 
-from bench.data import Images
-from bench.models.network import MLP
+from bench.data import Column, Images, Samples, Table, split
+from bench.models.influence import leave_one_out
+from bench.models.network import MLP, Network, with_parameters
 from bench.models.sgd import SGD
+from bench.scores.retraining import Curve
 from bench.seeding import stream
 from bench.tasks.base import Unsupported
 from bench.tasks.cleansing import (
@@ -17,6 +19,7 @@ from bench.tasks.cleansing import (
     CleansingProblem,
     CleansingSetting,
     Influence,
+    _classes_left,
     check_disjoint,
 )
 
@@ -101,17 +104,21 @@ def test_flipped_labels_are_known():
 
 
 def test_gains_are_a_literal_loop():
-    """Each gain from networks retrained one by one, m chosen on the selection rows."""
+    """Each gain from networks retrained one by one, m chosen on the selection rows.
+
+    36 steps, the last 12 of them the last epoch; its own m is another one.
+    """
     case = made(CleansingSetting(flip=0.2, random_draws=2))
-    values = np.random.default_rng(1).normal(size=90)
+    values = np.random.default_rng(36).normal(size=90)
     scores = scored(case, values)
     model, held = case.problem.model, case.held
     order = np.argsort(values)
 
-    def quality(removed_rows, samples):
+    def quality(removed_rows, samples, since=0):
         keep = torch.ones(1, 90, dtype=torch.bool)
         keep[0, removed_rows] = False
-        (network,) = model.retrain(keep)
+        (final,) = model.trajectory.retrain(keep, since)
+        network = Network(with_parameters(model.module, final), 2)
         margins = network.margins(samples.inputs)
         accuracy = (margins.argmax(1) == samples.targets).double().mean().item()
         return accuracy, torch.nn.functional.cross_entropy(margins, samples.targets).item()
@@ -126,6 +133,11 @@ def test_gains_are_a_literal_loop():
     at_random = np.mean([c.test.accuracy[i] - c.test.accuracy[0] for c in held.random])
     over = scores.values["gain_over_random"].value
     assert over == pytest.approx(after[0] - before[0] - at_random)
+    last = min(held.removed, key=lambda m: quality(order[:m], held.selection, 24)[1])
+    assert scores.details["chosen_last"] == last != chosen
+    gain_last = quality(order[:last], held.test, 24)[0] - before[0]
+    assert scores.values["cleansing_gain_last"].value == pytest.approx(gain_last)
+    assert gain_last != quality(order[:chosen], held.test, 24)[0] - before[0]
     for i, m in enumerate(held.removed):
         expected = quality(order[:m], held.test)
         assert scores.details["accuracy"][i] == pytest.approx(expected[0])
@@ -135,7 +147,12 @@ def test_gains_are_a_literal_loop():
 def test_agreement_is_with_the_true_leave_one_out():
     """The truth itself agrees fully; its opposite not at all; without truth, a reason."""
     case = made()
-    assert case.held.truth is not None
+    trajectory, selection = case.problem.trajectory, case.held.selection
+    on_query, on_selection = (
+        leave_one_out(trajectory, s).numpy() for s in (case.problem.validation, selection)
+    )
+    np.testing.assert_array_equal(case.held.truth, on_query)
+    assert not np.allclose(case.held.truth, on_selection)
     perfect = scored(case, case.held.truth)
     assert perfect.values["kendall_tau"].value == 1
     assert perfect.values["jaccard"].value == 1
@@ -147,16 +164,25 @@ def test_agreement_is_with_the_true_leave_one_out():
     assert "beyond truth_flops" in dear.values["kendall_tau"].note
 
 
-def test_one_class_left_is_scored_with_a_note():
+def test_classes_that_are_gone_are_counted():
+    """Three classes, removed one after the other; nothing is said while all are there."""
+    train = Samples(torch.zeros(5, 1), torch.tensor([0, 1, 1, 2, 2]), 3)
+    notes = [_classes_left(train, np.array([1, 0, 2, 3, 4]), removed) for removed in range(5)]
+    assert notes == ["", "", *["; 2 classes left of 3"], *["; 1 classes left of 3"] * 2]
+
+
+def test_one_class_left_is_scored_with_a_note(monkeypatch):
     """A removal that takes a whole class away is trained and scored like any other."""
+    monkeypatch.setattr(Curve, "chosen", property(lambda curve: 1))
     setting = CleansingSetting(removals="percent 99")
     case = made(setting, blobs(noise=20.0))
     values = -case.problem.train.targets.double().numpy()
     scores = scored(case, values)
     assert scores.details["removed"] == [0, 89]
     assert np.isfinite(scores.details["loss"]).all()
-    if scores.details["chosen"]:
-        assert "1 classes left of 2" in scores.values["cleansing_gain"].note
+    gain = scores.values["cleansing_gain"]
+    assert gain.note == "89 of 90 rows removed; 1 classes left of 2"
+    assert gain.value == scores.details["accuracy"][1] - scores.details["accuracy"][0]
 
 
 def test_details_are_json_ready():
@@ -214,3 +240,26 @@ def test_regression_has_no_case():
     assert "classes" in (TASK.refuses(numbers, CleansingSetting()) or "")
     assert TASK.refuses(blobs(), CleansingSetting()) is None
     assert TASK.refuses(None, CleansingSetting()) is None
+
+
+def test_random_removals_are_different_orders():
+    """They start at the one network trained on all rows, and no two curves go on alike."""
+    curves = made(CleansingSetting(random_draws=4)).held.random
+    assert len({curve.test.loss[0] for curve in curves}) == 1
+    for i in range(3, len(curves[0].removed)):
+        assert len({curve.test.loss[i] for curve in curves}) == 4
+
+
+def test_the_encoding_is_learned_from_training_rows():
+    """Held-out rows of a million change no bit of the training inputs nor of the network."""
+    rng = np.random.default_rng(0)
+    columns = tuple(Column(name) for name in "abc")
+    targets = rng.integers(2, size=100)
+    data = Table("blobs", rng.normal(size=(100, 3)), columns, targets, ("no", "yes"), "", "")
+    parts = split(data, DEFAULT.split, rng=stream(0, "case", "blobs").spawn(4)[0])
+    values = data.values.copy()
+    values[np.concatenate([parts.validation, parts.test])] = 1e6
+    one, other = made(data=data), made(data=replace(data, values=values))
+    assert torch.equal(one.problem.train.inputs, other.problem.train.inputs)
+    assert torch.equal(one.problem.trajectory.final, other.problem.trajectory.final)
+    assert (other.held.test.inputs > 1e5).all()

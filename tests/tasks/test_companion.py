@@ -8,7 +8,7 @@ import torch
 
 from bench.clock import Calls
 from bench.components import Shelf, build
-from bench.data import Column, Samples, Table
+from bench.data import Column, Samples, Table, split
 from bench.rules import Rule, RuleList
 from bench.seeding import stream
 from bench.tasks.base import Case, Task, Unsupported, make_setting
@@ -285,3 +285,42 @@ def test_rows_of_one_label_are_unsupported():
 
 def test_rows_know_their_number():
     assert len(Rows(TINY.train.literals, TINY.train.labels, TINY.train.black_box)) == 64
+
+
+def test_each_area_is_that_of_its_own_rows():
+    """Test rows unlike the training rows: both against the literal area of their own."""
+    order = np.random.default_rng(0).permutation(64)[:30]
+    labels = 1 - TINY.train.labels[order]
+    test = Rows(TINY.train.literals.rows(order), labels, np.arange(30) % 2)
+    rules = TINY.labelled(TINY.pool.rules[:3])
+    found = Companion().scores((Case(TINY, Held(test)),), (rules,)).values
+    free = replace(TINY, objective="autac", alpha=0.0)
+    for prefix, rows in (("train_", TINY.train), ("", test)):
+        area = literal_value(replace(free, train=rows), rules)
+        reach = (rules.decided_by(rows.literals.values) >= 0).mean()
+        assert 0 < reach < 1
+        assert found[f"{prefix}autac"].value == pytest.approx(area)
+        assert found[f"{prefix}autac_normalised"].value == pytest.approx(area / reach)
+    whole = literal_value(replace(free, objective="autac_completed"), rules)
+    assert found["train_autac_completed"].value == pytest.approx(whole)
+    assert found["train_autac"].value != pytest.approx(found["autac"].value)
+
+
+def test_encoding_and_literals_are_learned_from_training_rows():
+    """Test rows of a million change no bit of training inputs, literals and pool."""
+    data = table()
+    parts = split(data, CompanionSetting().split, rng=stream(0, "case", "toy").spawn(4)[0])
+    values = data.values.copy()
+    values[parts.test] = 1e6
+    recipes = ByHeart(), ByHeart()
+    one, other = (
+        case(rows, recipe)
+        for rows, recipe in zip((data, replace(data, values=values)), recipes, strict=True)
+    )
+    for (mine, _), (theirs, _) in zip(recipes[0].fitted, recipes[1].fitted, strict=True):
+        assert torch.equal(mine.inputs, theirs.inputs)
+    literals, same = one.problem.train.literals, other.problem.train.literals
+    assert literals.names == same.names
+    np.testing.assert_array_equal(literals.values, same.values)
+    assert one.problem.pool.rules == other.problem.pool.rules
+    assert other.held.test.literals.values[:, ::2].all()

@@ -122,11 +122,18 @@ def test_increasing_function_of_an_affine_one(g: str):
 
 
 def test_positive_change_of_g_keeps_the_scores():
-    """T8: margin and logit of two classes are one; all methods rank alike there."""
-    problem = problem_of(network(2), 2)
-    logit, margin = (replace(problem, g=g) for g in ("logit", "margin"))
-    for name in ("occlusion", "shapley", "integrated_gradients", "greedy_joint"):
-        np.testing.assert_allclose(answer(name, logit), answer(name, margin), atol=1e-9)
+    """T8: 2.5 g + 3 for g scales the values and leaves their order and all scores."""
+    net, changed = network(0).double(), network(0).double()
+    with torch.no_grad():
+        changed[-1].weight.mul_(2.5)
+        changed[-1].bias.mul_(2.5).add_(3)
+    one, other = problem_of(net, 0), problem_of(changed, 0)
+    np.testing.assert_allclose(other.table(), 2.5 * one.table() + 3, atol=1e-9)
+    for name in ("occlusion", "shapley", "integrated_gradients", "kernel_shap"):
+        np.testing.assert_allclose(answer(name, other), 2.5 * answer(name, one), atol=1e-9)
+    for name in ("occlusion", "shapley", "kernel_shap", "greedy_joint", "exact_optimum"):
+        found = [scores(problem, answer(name, problem)) for problem in (one, other)]
+        np.testing.assert_allclose(found[1], found[0], atol=1e-9)
 
 
 def test_exact_optimum_is_one_and_nothing_is_above():

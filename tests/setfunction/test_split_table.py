@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from bench.clock import counted
 from bench.models.network import CNN, MLP, Network, initial
 from bench.setfunction.partition import Partition
 from bench.setfunction.reference import Reference
@@ -121,3 +122,12 @@ def test_dilated_and_otherwise_padded_convolutions(convolution: dict, rows: int,
     made = problem(net, blocks(1, 26, 2, 2), 3)
     assert (find_split(made.model.module, made.partition) is not None) == split
     np.testing.assert_allclose(made.table(), tabulate(made.value, made.p), rtol=1e-5, atol=1e-5)
+
+
+def test_counted_calls_leave_the_shortcut():
+    """The engine counts calls by a hook while it times a method: the shortcut stays."""
+    partition = Partition(torch.arange(13), tuple(str(i) for i in range(13)))
+    net = initial(MLP((8,)), torch.Size([13]), 3, rng=np.random.default_rng(1))
+    made = problem(net, partition, 3)
+    with counted(made.model.module, made.model.calls):
+        check(made)

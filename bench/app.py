@@ -120,7 +120,9 @@ def execute(settings: Settings, shelf: Shelf) -> int:
     statuses = plan.counts(done)
     if tried and not (tried["ok"] or tried["unsupported"]):
         return EXIT_NONE_OK
-    return EXIT_SOME_FAILED if plan.absent or any(statuses[s] for s in FAILURES) else 0
+    unfinished = tried and statuses["missing"]
+    failed = any(statuses[s] for s in FAILURES)
+    return EXIT_SOME_FAILED if plan.absent or unfinished or failed else 0
 
 
 def _run_left(

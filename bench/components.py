@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import importlib.resources
+import math
 import sys
 import types
 import typing
@@ -84,8 +85,8 @@ def target(config: Config) -> Any:
         found = getattr(importlib.import_module(module), name)
     except Exception as error:  # an import may raise anything
         raise ConfigError(f"{path} can't be imported: {error}") from error
-    if not isinstance(found, type):
-        raise ConfigError(f"{path} is no class")
+    if not (isinstance(found, type) and is_dataclass(found)):
+        raise ConfigError(f"{path} is no dataclass: a yaml names nothing else")
     return found
 
 
@@ -102,14 +103,13 @@ def build(config: Config, what: str = "configuration") -> Any:
     """The object that a configuration describes, nested ones first; lists become tuples."""
     cls = target(config)
     values = {key: value for key, value in config.items() if key != "_target_"}
-    if is_dataclass(cls):
-        hints = typing.get_type_hints(cls)
-        known = {field.name for field in fields(cls) if field.init}
-        for key, value in values.items():
-            if key not in known:
-                raise did_you_mean(key, known, f"key of {what}")
-            if not _fits(value, hints[key]):
-                raise ConfigError(f"{what}: {key}={value!r} is no {_readable(hints[key])}")
+    hints = typing.get_type_hints(cls)
+    known = {field.name for field in fields(cls) if field.init}
+    for key, value in values.items():
+        if key not in known:
+            raise did_you_mean(key, known, f"key of {what}")
+        if not _fits(value, hints[key]):
+            raise ConfigError(f"{what}: {key}={value!r} is no {_readable(hints[key])}")
     try:
         return cls(**{key: _convert(value, what) for key, value in values.items()})
     except (TypeError, ValueError) as error:
@@ -138,7 +138,8 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return number and math.isfinite(value)
     if hint is str:
         return isinstance(value, str)
     if hint is types.NoneType:

@@ -1,5 +1,6 @@
 """earnest without files: methods, data and a model given as objects or names, scores returned."""
 
+import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 
 from bench.cache import Cache, cache_root
 from bench.cell import PRELOAD, digest_of, timed_explain
+from bench.clock import Costs
 from bench.components import Config, Shelf, build
 from bench.data import Data
 from bench.isolation import Limits, Outcome, Worker, attempt, preload
@@ -107,7 +109,13 @@ def _explain(
         return attempt(timed_explain, method, case.problem, rng)
     preload(PRELOAD)
     with TemporaryDirectory() as folder, Worker(Path(folder) / "log") as worker:
-        return worker.call(timed_explain, method, case.problem, rng, limits=limits)
+        # As bytes: tensors sent as they are would be shared, and a method could change them here.
+        sent = pickle.dumps((method, case.problem, rng))
+        return worker.call(_explain_sent, sent, limits=limits)
+
+
+def _explain_sent(sent: bytes) -> tuple[Any, Costs]:
+    return timed_explain(*pickle.loads(sent))
 
 
 def _rows(

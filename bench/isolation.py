@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,11 @@ class Worker:
             outcome = self._wait(start, limits)
         except (EOFError, ConnectionError):
             outcome = self._died()
+        except Exception as error:  # what came back is no answer: a method wrote into the pipe
+            self.close()
+            outcome = Outcome(
+                "crashed", error_type=type(error).__name__, reason=f"sent no answer: {error}"
+            )
         seconds = time.perf_counter() - start
         return Outcome(**{**vars(outcome), "seconds": seconds, "log": self._tail(outcome)})
 
@@ -165,6 +171,7 @@ def _descendants(pid: int | None) -> list[psutil.Process]:
 
 def _serve(connection: Connection, log: Path) -> None:
     _die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's: it ends its workers
     with log.open("a") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -201,7 +208,14 @@ def attempt(function: Callable[..., Any], *args: Any) -> Outcome:
 
 
 def _die_with_parent() -> None:
-    """Ask Linux to end this process when the server that forked it ends."""
+    """Ask Linux to end this process when the server that forked it ends.
+
+    The server ends when nobody holds the other end of its pipe, so this process lets go of it.
+    """
+    server: Any = forkserver._forkserver  # type: ignore[attr-defined]
+    if server._forkserver_alive_fd is not None:
+        os.close(server._forkserver_alive_fd)
+        server._forkserver_alive_fd = None
     if sys.platform == "linux":
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

@@ -17,7 +17,7 @@ from bench.cache import Cache
 from bench.cell import Cell, Choice, Component, digest_of
 from bench.components import Config, ConfigError, Shelf, build, did_you_mean, merged, target
 from bench.data import DataMissing
-from bench.record import STATUSES, Record
+from bench.record import STATUSES, Record, canonical
 from bench.tasks.base import make_setting, setting_text
 
 BLOCK_KEYS = ("task", "setting", "dataset", "model", "method")
@@ -199,11 +199,16 @@ class _Planner:
             config = self._shelf.config(group, choice.name)
             if group == "task":
                 config = {key: value for key, value in config.items() if key != "setting"}
-            if choice.overrides:
-                config = merged(config, choice.overrides, choice.name)
+            replaced = {k: v for k, v in choice.overrides.items() if config.get(k, ...) != v}
+            config = merged(config, choice.overrides, choice.name)
             build(config, f"{group}/{choice.name}")
             cls = target(config)
-            found = Component(choice, config, int(getattr(cls, "version", 1)), _source(cls))
+            found = Component(
+                Choice(choice.name, canonical(replaced)),
+                config,
+                int(getattr(cls, "version", 1)),
+                _source(cls),
+            )
             self._components[group, choice] = found
         return self._components[group, choice]
 

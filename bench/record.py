@@ -5,11 +5,14 @@ import hashlib
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +86,9 @@ class Record:
     schema_version: int = SCHEMA_VERSION
 
 
+_KEY = re.compile("[0-9a-f]{64}")
+
+
 def canonical(config: Mapping[str, Any]) -> str:
     """JSON with sorted keys and no spaces: equal configurations give equal texts."""
     return json.dumps(config, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -142,7 +148,7 @@ def sweep_drafts(folder: Path, older_than: float = 60.0) -> None:
 
 def read_all(folder: Path) -> Iterator[Record]:
     """All records of a folder; a damaged file is named, set aside as `.damaged`, and skipped."""
-    for path in sorted(folder.glob("*.json")):
+    for path in sorted(p for p in folder.glob("*.json") if _KEY.fullmatch(p.stem)):
         try:
             yield read(path)
         except (ValueError, TypeError) as error:
@@ -152,7 +158,11 @@ def read_all(folder: Path) -> Iterator[Record]:
 
 
 def _finite(value: Any) -> Any:
-    """JSON knows no NaN: None stands for a number that isn't there."""
+    """What JSON can hold: None for a number that isn't there, plain numbers for NumPy's."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
     if isinstance(value, float):
         return value if value == value and abs(value) != float("inf") else None
     if isinstance(value, Mapping):

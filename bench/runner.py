@@ -126,6 +126,7 @@ class _Lanes:
         self._report = report
         self._counts: Counter[str] = Counter()
         self._error: BaseException | None = None
+        self._ended = threading.Event()
         self._lock = threading.Lock()
 
     def run(self, cells: Sequence[Cell], jobs: int) -> Counter[str]:
@@ -144,6 +145,7 @@ class _Lanes:
                 thread.join()
         finally:
             queue.stop()
+            self._ended.set()
             _kill_children()
             shutil.rmtree(scratch, ignore_errors=True)
         if self._error is not None:
@@ -177,6 +179,8 @@ class _Lanes:
                 scorer.close()
 
     def _keep(self, record: Record) -> None:
+        if self._ended.is_set():
+            return  # interrupted: a worker that was killed says nothing of its cell
         record = replace(record, attempt=self._attempts.get(record.key, 0) + 1)
         write(record, self._folder)
         with self._lock:

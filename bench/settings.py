@@ -1,5 +1,6 @@
 """What `earnest run` can be told: the schema that Hydra checks, and the experiment it means."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -132,8 +133,12 @@ def _listed(value: Any) -> list[Any]:
 
 def limits_of(settings: Settings) -> Limits:
     """Per-cell limits; memory is given in GiB."""
-    if settings.seconds <= 0 or settings.memory <= 0:
-        raise ConfigError("seconds and memory limit a cell: both must be above 0")
+    for name in ("seconds", "memory"):
+        limit = getattr(settings, name)
+        if not (math.isfinite(limit) and limit > 0):
+            raise ConfigError(f"{name}={limit} limits a cell: wanted a number above 0")
+    if settings.jobs < 0:
+        raise ConfigError(f"jobs={settings.jobs}: wanted how many cells at a time, 0 for the cores")
     return Limits(settings.seconds, int(settings.memory * 2**30))
 
 

@@ -3,11 +3,14 @@
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
+import psutil
 import pytest
 
 TOY = Path(__file__).parent / "toy"
@@ -132,6 +135,8 @@ def test_outside_methods_may_fail_beside_the_house_s_own(earnest, tmp_path: Path
         (["experiment=toy", "method=maen"], "did you mean mean"),
         (["experiment=toy", "dataset=tyo"], "did you mean toy"),
         (["experiment=toy", "jobs=many"], "could not be converted"),
+        (["experiment=toy", "jobs=-1"], "jobs=-1"),
+        (["experiment=toy", "memory=inf"], "memory=inf"),
         (["experiment=toy", "method=mean", "method=slow"], "given twice"),
         (["experiment=toy", "setting={levl: 1}"], "did you mean level"),
         (["experiment=toy", "results_dir=/proc/nowhere"], "can't be written"),
@@ -210,3 +215,69 @@ def test_doctor_and_help(earnest):
     """Both work with nothing set up."""
     assert "torch" in earnest("doctor").stdout
     assert "leaderboard" in earnest("--help", toy=False).stdout
+
+
+def start(folder: Path, *words: str) -> subprocess.Popen[str]:
+    """`earnest run` of toy cells in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "bench", "run", "--config-dir", str(TOY), "page=false", *words],
+        cwd=folder,
+        env={**os.environ, "EARNEST_CACHE": str(folder / "cache")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for(what, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_ctrl_c_loses_no_cell(tmp_path: Path):
+    """The cells that were at work leave no record, and the same command runs them."""
+    words = ("experiment=toy", "seed=0", "method=[mean,{slow: {pause: 3}}]")
+    run = start(tmp_path, *words)
+    suite = tmp_path / "results/runs/toy"
+    wait_for(lambda: list(suite.glob("*.json")))
+    os.killpg(run.pid, signal.SIGINT)
+    output, _ = run.communicate(timeout=60)
+    assert run.returncode == 130, output
+    assert {record["status"] for record in records(suite)} == {"ok"}
+    again = start(tmp_path, *words)
+    output, _ = again.communicate(timeout=120)
+    assert again.returncode == 0, output
+    assert [record["status"] for record in records(suite)] == ["ok", "ok"]
+
+
+def test_no_worker_outlives_a_killed_parent(tmp_path: Path):
+    """SIGKILL of the parent alone ends a method that sleeps for ever as well."""
+    run = start(tmp_path, "experiment=toy_bad", "method=[mean,sleeps]", "seconds=600")
+    wait_for(lambda: list((tmp_path / "results/runs/toy_bad").glob("*.json")))
+    run.kill()
+    run.communicate(timeout=60)
+
+    def all_gone() -> bool:
+        left = [p for p in psutil.process_iter(["pid", "status"]) if group(p.pid) == run.pid]
+        return all(p.info["status"] == psutil.STATUS_ZOMBIE for p in left)
+
+    wait_for(all_gone)
+
+
+def group(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
+
+
+def test_other_files_are_left_alone(earnest, tmp_path: Path):
+    """Looking at a folder renames nothing that isn't a record's name."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/package.json").write_text("{}")
+    earnest("failures", "other")
+    earnest("leaderboard", "other")
+    assert (tmp_path / "other/package.json").read_text() == "{}"

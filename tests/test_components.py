@@ -41,6 +41,7 @@ def test_builds_nested_objects_with_tuples():
         ({"nme": "b"}, "did you mean name"),
         ({"name": 3}, "name=3 is no str"),
         ({"share": "much"}, "share='much' is no float"),
+        ({"share": float("inf")}, "share=inf is no float"),
         ({"mode": "of"}, "on or off"),
         ({"limit": 1.5}, "limit"),
         ({"sizes": 3}, "sizes"),
@@ -56,6 +57,13 @@ def test_a_class_that_cannot_be_imported_is_named():
     """The import's own error stands in the message."""
     with pytest.raises(ConfigError, match="no.such.module"):
         build({"_target_": "no.such.module.Thing"})
+
+
+def test_only_dataclasses_are_built():
+    """A yaml can't start a process or call a function."""
+    for path in ("subprocess.Popen", "os.system", "builtins.eval"):
+        with pytest.raises(ConfigError, match="no dataclass"):
+            build({"_target_": path, "args": "touch x"})
 
 
 def test_merged_refuses_unknown_fields():

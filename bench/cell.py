@@ -25,7 +25,7 @@ from bench.record import Record, canonical, key_of
 from bench.seeding import stream
 from bench.tasks.base import Case, Metric, Scores
 
-PRELOAD = ("torch", "torch.func", "numpy", "scipy.stats", "bench.cell", "bench.models.network")
+PRELOAD = ("torch", "torch.func", "numpy", "bench.cell", "bench.models.network")
 
 
 @dataclass(frozen=True)

@@ -212,7 +212,7 @@ def _die_with_parent() -> None:
 
     The server ends when nobody holds the other end of its pipe, so this process lets go of it.
     """
-    server: Any = forkserver._forkserver  # type: ignore[attr-defined]
+    server: Any = forkserver._forkserver
     if server._forkserver_alive_fd is not None:
         os.close(server._forkserver_alive_fd)
         server._forkserver_alive_fd = None

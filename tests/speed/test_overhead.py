@@ -25,7 +25,8 @@ def cell(tmp_path: Path):
 def test_overhead_of_an_isolated_cell(benchmark: BenchmarkFixture, cell, tmp_path: Path):
     """One fork, one answer, one score, one record: seconds a cell.
 
-    `pytest tests/speed/test_overhead.py --benchmark-enable`
+    `python -m pytest tests/speed/test_overhead.py --benchmark-enable -s` (a plain `pytest` makes
+    every worker import pytest, 30 ms that no user pays)
     """
     isolation.preload(PRELOAD)
     with Worker(tmp_path / "log") as scorer:

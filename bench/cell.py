@@ -173,7 +173,8 @@ def adapt_case(cell: Cell, folder: Path, problems: Path, cases: Path) -> None:
     """Make the cases that are this method's own (an attack), for a task that adapts."""
     _one_thread()
     method = build(cell.method.config, cell.method.choice.label)
-    adapted = _task(cell).adapt(_load(folder / "case.pkl"), method, rng=_method_rng(cell, "attack"))
+    case, rng = _load(folder / "case.pkl"), _method_rng(cell, "attack")
+    adapted = _task(cell).adapt(case, _setting(cell), method, rng=rng)
     _dump(adapted, cases)
     _dump(tuple(case.problem for case in adapted), problems)
 
@@ -235,7 +236,7 @@ def run_cell(cell: Cell, built: Outcome, scorer: Worker, limits: Limits) -> Reco
     problems, cases = folder / "problem.pkl", None
     try:
         with Worker(folder / f"{cell.key}.log") as worker:
-            if getattr(type(_task(cell)), "adapts", False):
+            if _task(cell).adapts(_setting(cell)):
                 problems, cases = folder / f"{cell.key}.problems", folder / f"{cell.key}.cases"
                 attacked = scorer.call(adapt_case, cell, folder, problems, cases, limits=limits)
                 if attacked.status != "ok":

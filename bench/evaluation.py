@@ -90,7 +90,7 @@ def evaluate(
         for name, method in named:
             cell = {**common, "method": name, "seed": seed}
             names = (loaded.name, common["setting"], model_name, name)
-            cases = built_task.adapt(case, method, rng=stream(seed, "attack", *names))
+            cases = built_task.adapt(case, chosen, method, rng=stream(seed, "attack", *names))
             answers = [_explain(method, c, seed, names, isolate, limits or Limits()) for c in cases]
             rows += _rows(cell, built_task, cases, answers)
     return pd.DataFrame(rows)

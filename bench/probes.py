@@ -111,7 +111,7 @@ class AttributionProbe:
         model = Network(with_parameters(module, torch.cat([weights, -weights[:3].sum()[None]])), 2)
         inputs = torch.tensor([[1.0], [1.5]]).expand(2, 5).clone()
         features = Partition(torch.arange(5), tuple("abcde"))
-        zero, targets = Reference(torch.zeros(1, 5)), torch.ones(2, dtype=torch.int64)
+        zero, targets = Reference(torch.zeros(1, 1, 5)), torch.ones(2, dtype=torch.int64)
         problem = AttributionProblem(model, inputs, targets, features, zero)
 
         def agreement(explanation: Attribution) -> float:
@@ -122,7 +122,10 @@ class AttributionProbe:
 
 
 def _rows(problem: AttributionProblem, rows: np.ndarray) -> AttributionProblem:
-    return replace(problem, inputs=problem.inputs[rows], targets=problem.targets[rows])
+    draws = problem.reference.draws
+    own = problem.reference if problem.reference.shared else Reference(draws[rows])
+    inputs, targets = problem.inputs[rows], problem.targets[rows]
+    return replace(problem, inputs=inputs, targets=targets, reference=own)
 
 
 @dataclass(frozen=True)

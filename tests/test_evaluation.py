@@ -142,7 +142,7 @@ def test_isolated_a_method_may_never_end():
         ({"data": "wines"}, "did you mean wine"),
         ({"model": "mpl"}, "did you mean mlp"),
         ({"setting": {"referense": "zero"}}, "did you mean reference"),
-        ({"setting": {"reference": "zeros"}}, "wanted 'zero'"),
+        ({"setting": {"reference": "zeros"}}, "wanted one like 'zero'"),
         ({"task": "atribution"}, "did you mean attribution"),
     ],
 )

@@ -1,4 +1,4 @@
-"""How well a ranking of training rows agrees with a true one."""
+"""How well two rankings agree."""
 
 from typing import Literal
 
@@ -11,6 +11,33 @@ def kendall_tau(values: Float[np.ndarray, " n"], truth: Float[np.ndarray, " n"])
     from scipy.stats import kendalltau  # a second to import, which planning shouldn't pay
 
     return float(kendalltau(values, truth).statistic)
+
+
+def kendall_taus(
+    values: Float[np.ndarray, "n p"], others: Float[np.ndarray, "n p"]
+) -> Float[np.ndarray, " n"]:
+    """`kendall_tau` of each pair of rows."""
+    a, b = (np.sign(x[:, :, None] - x[:, None]).reshape(len(x), -1) for x in (values, others))
+    size = np.sqrt((a != 0).sum(axis=1) * (b != 0).sum(axis=1))
+    taus: np.ndarray = np.divide(
+        (a * b).sum(axis=1), size, out=np.full(len(a), np.nan), where=size > 0
+    )
+    return taus
+
+
+def spearman(
+    values: Float[np.ndarray, "n p"], others: Float[np.ndarray, "n p"]
+) -> Float[np.ndarray, " n"]:
+    """Spearman's rank correlation of each pair of rows; NaN where either is constant."""
+    from scipy.stats import rankdata  # late, as above
+
+    ranks = [rankdata(x, axis=1) for x in (values, others)]
+    a, b = (r - r.mean(axis=1, keepdims=True) for r in ranks)
+    size = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    found: np.ndarray = np.divide(
+        (a * b).sum(axis=1), size, out=np.full(len(a), np.nan), where=size > 0
+    )
+    return found
 
 
 def jaccard_of_extremes(

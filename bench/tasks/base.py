@@ -114,8 +114,7 @@ class Task(Protocol):
 
     `Setting` is the task's frozen dataclass of what changes the problem; its class attribute
     `shown` names the fields that stand in every table. `metrics` are its scores (the first is
-    the headline), `accepts` the kinds of target (`classes`, `number`) it has cases for,
-    `adapts` whether a method meets cases made for it alone.
+    the headline), `accepts` the kinds of target (`classes`, `number`) it has cases for.
     """
 
     name: ClassVar[str]
@@ -123,7 +122,6 @@ class Task(Protocol):
     metrics: ClassVar[tuple[Metric, ...]]
     Setting: ClassVar[type]
     accepts: ClassVar[frozenset[str]]
-    adapts: ClassVar[bool]
 
     def refuses(self, data: Any, setting: Any) -> str | None:
         """Why this task has no case on such data, or None."""
@@ -133,8 +131,12 @@ class Task(Protocol):
         """Split, train and gather one `Case`; `rng` is named by seed and data set alone."""
         ...
 
+    def adapts(self, setting: Any) -> bool:
+        """Whether a method meets more than the case, so that `adapt` must be asked."""
+        ...
+
     def adapt(
-        self, case: Any, method: Any, *, rng: np.random.Generator
+        self, case: Any, setting: Any, method: Any, *, rng: np.random.Generator
     ) -> tuple[Case[Any, Any], ...]:
         """The cases that this method is run on: the case alone, unless the task attacks it."""
         ...

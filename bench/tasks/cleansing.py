@@ -137,7 +137,6 @@ class Cleansing:
     name: ClassVar[str] = "cleansing"
     version: ClassVar[int] = 1
     accepts: ClassVar[frozenset[str]] = frozenset({"classes"})
-    adapts: ClassVar[bool] = False
     Setting: ClassVar[type] = CleansingSetting
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric(
@@ -232,9 +231,13 @@ class Cleansing:
         held = Held(*held_out, removed, random, truth, flipped, parts.train, setting.extremes)
         return Case(problem, held)
 
+    def adapts(self, setting: CleansingSetting) -> bool:
+        return False
+
     def adapt(
         self,
         case: CleansingCase,
+        setting: CleansingSetting,
         method: Method[CleansingProblem, Influence],
         *,
         rng: np.random.Generator,

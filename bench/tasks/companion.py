@@ -198,7 +198,6 @@ class Companion:
     name: ClassVar[str] = "companion"
     version: ClassVar[int] = 1
     accepts: ClassVar[frozenset[str]] = frozenset({"classes"})
-    adapts: ClassVar[bool] = False
     Setting: ClassVar[type] = CompanionSetting
     metrics: ClassVar[tuple[Metric, ...]] = (
         *_areas_on("test"),
@@ -271,9 +270,13 @@ class Companion:
         )
         return Case(problem, Held(Rows(literals.rows(parts.test), labels[parts.test], box)))
 
+    def adapts(self, setting: CompanionSetting) -> bool:
+        return False
+
     def adapt(
         self,
         case: CompanionCase,
+        setting: CompanionSetting,
         method: Method[CompanionProblem, RuleList],
         *,
         rng: np.random.Generator,

@@ -24,4 +24,5 @@ class GradientTimesInput:
 
     def explain(self, problem: AttributionProblem, *, rng: np.random.Generator) -> Attribution:
         gradient = problem.gradient(problem.inputs, torch.arange(problem.n))
-        return Attribution(problem.partition.pooled(problem.inputs * gradient))
+        zero = torch.zeros_like(problem.inputs)
+        return Attribution(problem.partition.pooled(problem.inputs * gradient), zero)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from bench.models.base import Capability
+from bench.models.chunks import row_blocks
 from bench.tasks.attribution import Attribution, AttributionProblem
 
 
@@ -38,12 +39,17 @@ class IntegratedGradients:
             raise ValueError(f"steps={self.steps}: wanted at least 1")
 
     def explain(self, problem: AttributionProblem, *, rng: np.random.Generator) -> Attribution:
-        nodes, weights = np.polynomial.legendre.leggauss(self.steps)
-        draws, rows = problem.reference.draws, torch.arange(problem.n)
-        total = torch.zeros(problem.inputs.shape, dtype=torch.float64)
-        for draw in draws:
-            difference = problem.inputs - draw
-            for node, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
-                point = draw + float(node) * difference
-                total += float(weight) * difference * problem.gradient(point, rows)
-        return Attribution(problem.partition.pooled(total / len(draws)))
+        inputs, reference = problem.inputs, problem.reference
+        nodes, weights = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(self.steps))
+        on_the_way = ((nodes + 1) / 2).to(inputs).view(-1, *[1] * (inputs.ndim - 1))
+        weights = (weights / 2).to(inputs.device)
+        total = torch.zeros_like(inputs, dtype=torch.float64)
+        for draw in range(reference.count):
+            for rows in row_blocks(inputs, self.steps):
+                start = reference.only(draw).of(rows)
+                difference = inputs[rows, None] - start
+                points = (start + on_the_way * difference).flatten(0, 1)
+                gradient = problem.gradient(points, rows.repeat_interleave(self.steps))
+                mean = weights @ gradient.view(len(rows), self.steps, -1)
+                total[rows] += difference[:, 0] * mean.view_as(total[rows])
+        return Attribution(problem.partition.pooled(total / reference.count))

@@ -6,7 +6,6 @@ import torch
 
 from bench.data import Column, Encoding, Images, Samples, Table, encode
 from bench.setfunction.partition import Partition, partition, unfit
-from bench.setfunction.reference import Reference, reference
 
 
 def table(groups=None) -> Table:
@@ -91,26 +90,3 @@ def test_positions_follow_membership():
 def test_a_feature_without_positions_is_refused():
     with pytest.raises(ValueError, match="at least one input position"):
         Partition(torch.tensor([0, 2]), ("a", "b", "c"))
-
-
-def test_references():
-    """Zero, constant and mean are single draws; instances are distinct training rows."""
-    train, rng = torch.rand(10, 3), np.random.default_rng(0)
-    assert reference("zero", train, 8, rng=rng).draws.tolist() == [[0.0] * 3]
-    assert reference("constant -0.5", train, 8, rng=rng).draws.tolist() == [[-0.5] * 3]
-    torch.testing.assert_close(reference("mean", train, 8, rng=rng).draws[0], train.mean(0))
-    drawn = reference("instances", train, 8, rng=rng)
-    assert len(drawn.draws.unique(dim=0)) == 8
-    assert all(any(torch.equal(draw, row) for row in train) for draw in drawn.draws)
-    torch.testing.assert_close(drawn.mean, drawn.draws.mean(0))
-    assert len(reference("instances", train, 99, rng=rng).draws) == 10
-    with pytest.raises(ValueError, match="wanted 'zero'"):
-        reference("median", train, 8, rng=rng)
-
-
-def test_null_features_equal_every_draw():
-    """One position that one draw changes makes the whole feature count."""
-    features = Partition(torch.tensor([0, 0, 1]), ("a", "b"))
-    draws = Reference(torch.tensor([[1.0, 2.0, 3.0], [1.0, 2.0, 4.0]]))
-    inputs = torch.tensor([[1.0, 2.0, 3.0], [1.0, 0.0, 3.0]])
-    assert draws.null(inputs, features).tolist() == [[True, False], [False, False]]

@@ -27,7 +27,7 @@ def problem(
     rng = np.random.default_rng(0)
     shape = partition.membership.shape
     inputs = torch.from_numpy(rng.normal(size=(2, *shape))).float()
-    reference = Reference(torch.from_numpy(rng.normal(size=(draws, *shape))).float())
+    reference = Reference(torch.from_numpy(rng.normal(size=(1, draws, *shape))).float())
     model = Network(net.eval(), n_classes)
     return AttributionProblem(model, inputs, predicted(model, inputs), partition, reference, g)
 

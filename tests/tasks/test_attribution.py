@@ -15,20 +15,20 @@ from bench.models.network import CNN, MLP, Network, initial
 from bench.models.sgd import SGD
 from bench.record import _finite
 from bench.seeding import stream
+from bench.setfunction import first_layer as first_module
 from bench.setfunction.ideal import exact_ideal
 from bench.setfunction.partition import Partition
 from bench.setfunction.reference import Reference
 from bench.setfunction.table import masks_of
-from bench.tasks import attribution as module
+from bench.tasks import attribution_problem as module
 from bench.tasks.attribution import (
     Attribution,
     AttributionProblem,
     AttributionSetting,
     AttributionTask,
-    Held,
-    cached_table,
     predicted,
 )
+from bench.tasks.attribution_truth import cached_table, hold
 from bench.tasks.base import Case, Unsupported
 
 TASK = AttributionTask()
@@ -63,21 +63,21 @@ def problem(draws: int = 1, classes: int = 3, g: str = "probability") -> Attribu
     model = Network(network, classes)
     inputs = torch.from_numpy(rng.normal(size=(3, 6))).float()
     features = Partition(torch.tensor([0, 1, 1, 2, 3, 3]), tuple("abcd"))
-    reference = Reference(torch.from_numpy(rng.normal(size=(draws, 6))).float())
+    reference = Reference(torch.from_numpy(rng.normal(size=(1, draws, 6))).float())
     return AttributionProblem(model, inputs, predicted(model, inputs), features, reference, g)
 
 
 def literal_value(problem: AttributionProblem, mask: np.ndarray, row: int) -> float:
     """The definition of F, one draw and one position at a time."""
     total = 0.0
-    for draw in problem.reference.draws:
+    for draw in problem.reference.draws[0]:
         x = problem.inputs[row].clone()
         for position, feature in enumerate(problem.partition.membership.tolist()):
             if mask[feature]:
                 x[position] = draw[position]
         margins = problem.model.margins(x[None])
         total += float(margins.softmax(1)[0, problem.targets[row]].detach())
-    return total / len(problem.reference.draws)
+    return total / problem.reference.count
 
 
 @pytest.mark.parametrize("draws", [1, 3])
@@ -86,9 +86,33 @@ def test_value_is_the_definition(draws: int, monkeypatch: pytest.MonkeyPatch):
     found = problem(draws)
     masks = masks_of(np.arange(16), 4)
     expected = [[literal_value(found, mask, row) for mask in masks] for row in range(3)]
-    np.testing.assert_allclose(found.value(masks), expected, atol=1e-6)
-    monkeypatch.setattr(module, "NUMBERS", 42)
-    np.testing.assert_allclose(found.value(masks), expected, atol=1e-6)
+    own = np.stack([masks[::-1], masks, masks[::-1]])
+    crossed = [expected[0][::-1], expected[1], expected[2][::-1]]
+    for numbers in (2**20, 42, 1):
+        monkeypatch.setattr(module, "NUMBERS", numbers)
+        monkeypatch.setattr(first_module, "NUMBERS", numbers)
+        for value in (found.value, found.direct):
+            np.testing.assert_allclose(value(masks), expected, atol=1e-6)
+            np.testing.assert_allclose(value(own), crossed, atol=1e-6)
+
+
+@pytest.mark.parametrize("own_draws", [False, True])
+def test_a_linear_first_layer_saves_writing_inputs(own_draws: bool):
+    """Images and tables, draws shared or each instance's own: as the whole network says."""
+    rng = np.random.default_rng(7)
+    inputs = torch.from_numpy(rng.normal(size=(4, 2, 3, 3))).float()
+    draws = torch.from_numpy(rng.normal(size=(4 if own_draws else 1, 5, 2, 3, 3))).float()
+    membership = torch.arange(9).view(3, 3).expand(2, -1, -1)
+    model = Network(initial(MLP((6, 5)), torch.Size([2, 3, 3]), 3, rng=rng), 3)
+    features = Partition(membership.contiguous(), tuple("abcdefghi"))
+    found = AttributionProblem(
+        model, inputs, predicted(model, inputs), features, Reference(draws), "logit"
+    )
+    masks = rng.random((20, 9)) < 0.5
+    before = found.model.calls.copy()
+    np.testing.assert_allclose(found.value(masks), found.direct(masks), atol=1e-5)
+    since = found.model.calls.since(before)
+    assert (since.values, since.forward) == (2 * 4 * 20, 4 * 20 * 5)
 
 
 def test_each_instance_may_have_its_own_masks():
@@ -122,7 +146,7 @@ def test_nothing_deleted_is_the_models_answer_and_everything_the_references():
     rows = torch.arange(3)
     with torch.no_grad():
         np.testing.assert_allclose(ends[:, 0], found.output(found.inputs, rows), atol=1e-7)
-        at_draws = [found.output(found.reference.draws, rows[[i] * 4]).mean() for i in range(3)]
+        at_draws = [found.output(found.reference.draws[0], rows[[i] * 4]).mean() for i in range(3)]
     np.testing.assert_allclose(ends[:, 1], at_draws, atol=1e-7)
 
 
@@ -172,7 +196,7 @@ def test_nan_and_wrong_shapes_are_refused():
     with pytest.raises(ValueError, match="partition is of shape"):
         replace(found, partition=Partition(torch.arange(5), tuple("abcde")))
     with pytest.raises(ValueError, match="reference is of shape"):
-        replace(found, reference=Reference(torch.zeros(1, 5)))
+        replace(found, reference=Reference(torch.zeros(1, 1, 5)))
 
 
 def test_exact_case():
@@ -265,7 +289,7 @@ def test_images_in_blocks():
     """A convolutional net, 2x2 blocks, the training mean; details carry what a figure draws."""
     made = case(images(), SGD(CNN((3,), 4), epochs=2), instances=2)
     assert made.problem.p == 4
-    assert made.problem.reference.draws.shape == (1, 2, 4, 4)
+    assert made.problem.reference.draws.shape == (1, 1, 2, 4, 4)
     scores = TASK.scores((made,), (Attribution(np.arange(8.0).reshape(2, 4)),))
     shown = scores.details["instance"]
     assert np.shape(shown["pixels"]) == np.shape(shown["membership"]) == (2, 4, 4)
@@ -345,8 +369,8 @@ def test_fewer_test_rows_than_instances():
 def test_instances_as_reference():
     """Draws are training rows; their spread is reported, and b is their mean."""
     made = case(reference="instances", draws=7, instances=3)
-    assert made.problem.reference.draws.shape == (7, 4)
-    torch.testing.assert_close(made.problem.baseline[1], made.problem.reference.draws.mean(0))
+    assert made.problem.reference.draws.shape == (1, 7, 4)
+    torch.testing.assert_close(made.problem.baseline[1], made.problem.reference.draws[0].mean(0))
     assert (made.held.draw_spread > 0).all()
     assert not case(instances=3).held.draw_spread.any()
 
@@ -436,7 +460,7 @@ def test_encoding_and_reference_are_learned_from_training_rows(regression: bool)
         found.append([train.inputs, train.targets, *draws, *weights])
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
     assert (mean.inputs > 1e5).all()
-    assert len(drawn.reference.draws) == len(train) == 36
+    assert drawn.reference.count == len(train) == 36
 
 
 def test_the_ideal_is_exact_up_to_the_number_named():
@@ -465,7 +489,9 @@ def test_each_instance_has_its_own_scale():
     """One of size 1e9 leaves the others defined; one whose F moves by rounding alone isn't."""
     sets = np.random.default_rng(0).random((3, 16))
     sets = sets * [[1.0], [1e9], [1e-8]] + [[0.0], [0.0], [1.0]]
-    held = Held(sets, exact_ideal(sets), np.random.default_rng(1).random((3, 1, 4)), np.zeros(3))
+    held = replace(
+        hold(problem(), 4, 1, np.random.default_rng(1)), table=sets, ideal=exact_ideal(sets)
+    )
     values = np.tile(np.arange(4.0), (3, 1))
     details = TASK.scores((Case(problem(), held),), (Attribution(values),)).details
     assert np.isnan(details["ideal_influence"]).tolist() == [False, False, True]
@@ -477,7 +503,7 @@ def test_draw_spread_is_the_deviation_of_g_over_the_draws():
     for target, spread in zip(made.problem.targets, made.held.draw_spread, strict=True):
         found = [
             float(made.problem.model.margins(draw[None]).softmax(1)[0, target].detach())
-            for draw in made.problem.reference.draws
+            for draw in made.problem.reference.draws[0]
         ]
         mean = sum(found) / 3
         assert spread == pytest.approx((sum((g - mean) ** 2 for g in found) / 2) ** 0.5, rel=1e-5)

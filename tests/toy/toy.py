@@ -78,7 +78,6 @@ class ToyTask:
     name: ClassVar[str] = "toy"
     version: ClassVar[int] = 1
     accepts: ClassVar[frozenset[str]] = frozenset({"classes"})
-    adapts: ClassVar[bool] = False
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("error", "lower", (0.0, float("inf")), "", "distance to the mean", "-"),
     )
@@ -95,7 +94,10 @@ class ToyTask:
         recipe.fit(Samples(inputs, targets, 2), rng=model_rng)
         return Case(Problem(data.values[parts.train]), float(data.values[parts.test].mean()))
 
-    def adapt(self, case: Any, method: Any, *, rng: Any) -> tuple[Any, ...]:
+    def adapts(self, setting: Any) -> bool:
+        return False
+
+    def adapt(self, case: Any, setting: Any, method: Any, *, rng: Any) -> tuple[Any, ...]:
         return (case,)
 
     def scores(self, cases: tuple[Any, ...], explanations: tuple[Any, ...]) -> Scores:

@@ -1,0 +1,252 @@
+"""What an attribution method is asked, and what it answers."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from bench.models.base import Model
+from bench.models.network import Network, as_margins
+from bench.setfunction.first_layer import FirstLayer, first_layer
+from bench.setfunction.outcome import G, outcome
+from bench.setfunction.partition import Partition
+from bench.setfunction.reference import Reference
+from bench.setfunction.split_table import Split, find_split, preactivations
+from bench.setfunction.table import Masks, check_table, spot_check, tabulate
+from bench.tasks.base import Unsupported
+
+IMAGE_ROWS = 256
+"""Images sent through a model at once: a small network's activations then stay in the cache,
+which halves the time."""
+
+IMAGE_NUMBERS = 2**22
+"""Numbers in the images sent through a model at once: larger ones go fewer at a time."""
+
+NUMBERS = 2**20
+"""Numbers sent through a model at once where the inputs are no images."""
+
+
+@dataclass(frozen=True)
+class AttributionProblem:
+    """Which features made `model` give each input its target?
+
+    Attributes
+    ----------
+    model : a trained model.
+    inputs : the instances to explain.
+    targets : the class predicted at each of them, 0 for regression.
+    partition : the p features.
+    reference : what a deleted feature is replaced by.
+    g : what of the model's answer is explained, see `bench.setfunction.outcome`.
+    """
+
+    model: Model
+    inputs: Float[Tensor, "n *features"]
+    targets: Int[Tensor, " n"]
+    partition: Partition
+    reference: Reference
+    g: G = "probability"
+
+    def __post_init__(self) -> None:
+        shape = self.inputs.shape[1:]
+        for name, found in (
+            ("partition", self.partition.membership.shape),
+            ("reference", self.reference.draws.shape[2:]),
+        ):
+            if found != shape:
+                raise ValueError(f"the {name} is of shape {tuple(found)}, an input {tuple(shape)}")
+        if len(self.reference.draws) not in (1, self.n):
+            sets = len(self.reference.draws)
+            raise ValueError(f"the reference has draws for {sets} instances, there are {self.n}")
+        classes = range(max(1, self.model.n_classes))
+        if self.targets.shape != (self.n,) or any(int(c) not in classes for c in self.targets):
+            raise ValueError(
+                f"targets {self.targets.tolist()}: wanted one a row, of 0 to {classes[-1]}"
+            )
+        if not (torch.isfinite(self.inputs).all() and torch.isfinite(self.reference.draws).all()):
+            raise ValueError("inputs and reference hold NaN or infinite numbers: impute them first")
+
+    @property
+    def n(self) -> int:
+        """How many instances there are."""
+        return len(self.inputs)
+
+    @property
+    def p(self) -> int:
+        """How many features there are."""
+        return self.partition.p
+
+    @property
+    def baseline(self) -> Float[Tensor, "n *features"]:
+        """The reference's declared mean, for each instance."""
+        return self.reference.mean.expand_as(self.inputs)
+
+    @cached_property
+    def null(self) -> Bool[np.ndarray, "n p"]:
+        """The features that the reference leaves as they are, so that F doesn't know them."""
+        return self.reference.null(self.inputs, self.partition)
+
+    def value(self, masks: Masks) -> Float[np.ndarray, "n m"]:
+        """F(S): the mean of g over the draws that replace the features S, in float64.
+
+        Parameters
+        ----------
+        masks : True = deleted; `m p` for all instances, or `n m p` for each its own. Every
+            value counts once in `model.calls.values`.
+
+        Raises
+        ------
+        ArithmeticError
+            where the model's answer isn't finite.
+        """
+        first = self._first_layer()
+        if first is None:
+            return self.direct(masks)
+        with torch.no_grad():
+            return self._checked(masks, self._by_effects(first, masks))
+
+    def direct(self, masks: Masks) -> Float[np.ndarray, "n m"]:
+        """As `value`, every masked input written out and sent through the whole model."""
+        with torch.no_grad():
+            return self._checked(masks, self._by_inputs(masks))
+
+    def table(self) -> Float[np.ndarray, "n sets"]:
+        """F of all 2^p sets in numeric order, see `bench.setfunction.table`.
+
+        A table got by a shortcut is compared with direct calls at random sets.
+        """
+        network = isinstance(self.model, Network)
+        split = find_split(self.model.module, self.partition) if network else None
+        if split is None:
+            return tabulate(self.value, self.p)
+        table = self._split_table(split)
+        check_table(table, *spot_check(self.direct, self.p))
+        return table
+
+    def output(
+        self, inputs: Float[Tensor, "m *features"], rows: Int[Tensor, " m"]
+    ) -> Float[Tensor, " m"]:
+        """g at any inputs, for the targets of the instances `rows`; differentiable."""
+        return outcome(self.model.margins(inputs), self.targets[rows], self.g)
+
+    def gradient(
+        self, inputs: Float[Tensor, "m *features"], rows: Int[Tensor, " m"]
+    ) -> Float[Tensor, "m *features"]:
+        """The gradient of `output` at each of the inputs, in float64.
+
+        Raises
+        ------
+        Unsupported
+            where the model has no gradient, or g is the label, which has none.
+        """
+        if self.model.module is None:
+            raise Unsupported("needs a differentiable model")
+        if self.g == "label":
+            raise Unsupported("the label has no gradient: g=probability, logit and margin have")
+        parts = []
+        for some, at in zip(inputs.split(self._chunk), rows.split(self._chunk), strict=True):
+            points = some.detach().clone().requires_grad_()
+            with torch.enable_grad():
+                total = self.output(points, at).sum()
+            parts.append(torch.autograd.grad(total, points)[0].double())
+        return torch.cat(parts)
+
+    @property
+    def _chunk(self) -> int:
+        """Rows sent through the model at once, so that memory doesn't grow with their number."""
+        if self.inputs.ndim == 4:
+            return min(IMAGE_ROWS, max(1, IMAGE_NUMBERS // self.inputs[0].numel()))
+        return max(1, NUMBERS // self.inputs[0].numel())
+
+    def _first_layer(self) -> FirstLayer | None:
+        if not isinstance(self.model, Network):
+            return None
+        with torch.no_grad():
+            return first_layer(self.model.module, self.inputs, self.reference, self.partition)
+
+    def _checked(self, masks: Masks, found: Float[Tensor, "n m"]) -> Float[np.ndarray, "n m"]:
+        """The values counted; raises `ArithmeticError` where one isn't finite."""
+        values: np.ndarray = found.numpy()
+        self.model.calls.values += values.size
+        if not np.isfinite(values).all():
+            row, at = np.argwhere(~np.isfinite(values))[0]
+            deleted = np.flatnonzero(masks[at] if masks.ndim == 2 else masks[row, at])
+            names = ", ".join(self.partition.names[i] for i in deleted[:8]) or "nothing"
+            raise ArithmeticError(
+                f"the model answers {values[row, at]} at instance {row} with {names}"
+                f"{', ..' if len(deleted) > 8 else ''} deleted: wanted finite numbers"
+            )
+        return values
+
+    def _by_effects(self, first: FirstLayer, masks: Masks) -> Float[Tensor, "n m"]:
+        """F by what each deleted feature adds to the first layer."""
+        m, draws = masks.shape[-2], self.reference.count
+        values = torch.empty(self.n, m, dtype=torch.float64)
+        each = masks if masks.ndim == 3 else masks[None]
+        deleted = torch.from_numpy(each).to(first.effects.dtype)
+        for at, some, outputs in first.outputs(deleted):
+            targets = self.targets[at].repeat_interleave(draws * outputs.shape[2])
+            margins = as_margins(outputs.flatten(0, 2), self.model.n_classes)
+            found = outcome(margins, targets, self.g).view(outputs.shape[:3])
+            values[at, some] = found.mean(1)
+        self.model.calls.forward += self.n * m * draws
+        return values
+
+    def _by_inputs(self, masks: Masks) -> Float[Tensor, "n m"]:
+        """F by writing out the masked inputs."""
+        m, pairs = masks.shape[-2], max(1, self._chunk // self.reference.count)
+        parts = []
+        for start in range(0, self.n * m, pairs):
+            row, at = np.divmod(np.arange(start, min(start + pairs, self.n * m)), m)
+            some = masks[at] if masks.ndim == 2 else masks[row, at]
+            parts.append(self._mean_outcome(torch.from_numpy(some), torch.from_numpy(row)))
+        return torch.cat(parts).view(self.n, m)
+
+    def _mean_outcome(
+        self, masks: Bool[Tensor, "b p"], rows: Int[Tensor, " b"]
+    ) -> Float[Tensor, " b"]:
+        draws = self.reference.of(rows)
+        deleted = self.partition.positions(masks)
+        points = torch.where(deleted[:, None], draws, self.inputs[rows][:, None]).flatten(0, 1)
+        found = self.output(points, rows.repeat_interleave(draws.shape[1]))
+        return found.view(len(rows), -1).mean(1)
+
+    def _split_table(self, split: Split) -> Float[np.ndarray, "n sets"]:
+        self.model.calls.values += self.n * 2**self.p
+        part = 2**split.upper
+        table = torch.zeros(self.n, 2**self.p, dtype=torch.float64)
+        with torch.no_grad():
+            for row, (x, target) in enumerate(zip(self.inputs, self.targets, strict=True)):
+                for draw in self.reference.of(torch.tensor([row]))[0]:
+                    hidden = preactivations(split, self.partition, x, draw)
+                    for k, some in enumerate(hidden):
+                        margins = as_margins(split.tail(some), self.model.n_classes)
+                        found = outcome(margins, target.expand(part), self.g)
+                        table[row, k * part : (k + 1) * part] += found
+        values: np.ndarray = (table / self.reference.count).numpy()
+        return values
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """How influential each feature is.
+
+    Attributes
+    ----------
+    values : larger = more influential for the target: deleting the feature lowers g, keeping
+        it holds g up. Their order is scored; equal values are ties.
+    baseline : what the method compared the inputs with, where that is not the mean of the
+        problem's reference; None where it is, or where there is no such thing.
+    """
+
+    values: Float[np.ndarray, "n p"]
+    baseline: Float[Tensor, "..."] | None = None
+
+
+def predicted(model: Model, inputs: Float[Tensor, "n *features"]) -> Int[Tensor, " n"]:
+    """The class that the model predicts at each input, 0 for regression."""
+    with torch.no_grad():
+        return model.margins(inputs).argmax(1)

@@ -1,5 +1,6 @@
 """Content-addressed arrays on disk: trained models, SGD trajectories, tables of set functions."""
 
+import hashlib
 import logging
 import os
 import zipfile
@@ -14,6 +15,8 @@ from platformdirs import user_cache_path
 log = logging.getLogger(__name__)
 
 Arrays = dict[str, np.ndarray]
+
+_SEAL = "__seal__"
 
 
 def cache_root() -> Path:
@@ -59,10 +62,13 @@ class Cache:
     def _read(self, path: Path) -> Arrays | None:
         try:
             with np.load(path, allow_pickle=False) as stored:
-                return {name: stored[name] for name in stored.files}
+                arrays = {name: stored[name] for name in stored.files}
+            if arrays.pop(_SEAL).tobytes() != _seal(arrays):
+                raise ValueError("its numbers aren't those that were written")
+            return arrays
         except FileNotFoundError:
             return None
-        except (zipfile.BadZipFile, ValueError, OSError, KeyError, EOFError) as error:
+        except (zipfile.BadZipFile, ValueError, OSError, KeyError, EOFError, TypeError) as error:
             log.warning("cache entry %s is damaged (%s): it is built again", path, error)
             return None
 
@@ -70,8 +76,19 @@ class Cache:
         draft = path.with_suffix(f".{os.getpid()}.tmp")
         try:
             with draft.open("wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
+                seal = np.frombuffer(_seal(arrays), np.uint8)
+                np.savez(file, allow_pickle=False, **arrays, **{_SEAL: seal})
             draft.replace(path)
         except OSError as error:
             log.warning("cache entry %s can't be written (%s): not kept", path, error)
             draft.unlink(missing_ok=True)
+
+
+def _seal(arrays: Arrays) -> bytes:
+    """A digest of names, types, shapes and numbers; a rewritten entry is valid to zip alone."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array.data if array.size else b"")
+    return digest.digest()

@@ -35,6 +35,26 @@ def test_damaged_entry_is_built_again(tmp_path: Path, damage: bytes | None, capl
         np.testing.assert_array_equal(stored["a"], ARRAYS["a"])
 
 
+@pytest.mark.parametrize("change", ["number", "name", "type", "bare"])
+def test_a_rewritten_entry_is_not_believed(tmp_path: Path, change: str, caplog):
+    """A file that loads but isn't what was written is built again."""
+    cache = Cache(tmp_path)
+    cache.arrays("kind", "abc", lambda: ARRAYS)
+    (path,) = tmp_path.rglob("*.npz")
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    if change == "number":
+        arrays["a"] = arrays["a"] + 1
+    elif change == "name":
+        arrays["c"] = arrays.pop("a")
+    elif change == "type":
+        arrays["a"] = arrays["a"].astype(np.int32)
+    with path.open("wb") as file:
+        np.save(file, arrays["a"]) if change == "bare" else np.savez(file, **arrays)
+    np.testing.assert_array_equal(cache.arrays("kind", "abc", lambda: ARRAYS)["a"], ARRAYS["a"])
+    assert "damaged" in caplog.text
+
+
 def test_pickled_entry_is_never_loaded(tmp_path: Path):
     """An entry that holds objects counts as damaged: no pickle is opened."""
     path = tmp_path / "kind" / "ab" / "abc.npz"

@@ -148,6 +148,12 @@ def build_case(cell: Cell, folder: Path) -> Built:
     start = perf_counter()
     data = build(cell.dataset.config, "dataset").load()
     loaded = perf_counter()
+    if data.fingerprint != cell.data_hash:
+        raise ValueError(
+            f"{cell.dataset.choice.label} has changed since the cells were planned: it now reads "
+            f"{data.fingerprint[:12]}, planned was {cell.data_hash[:12]}; clear the cache's "
+            "folder 'fingerprints' and plan anew"
+        )
     digest = sha256((canonical(cell.model.identity) + cell.model.source).encode()).hexdigest()
     recipe = CachedRecipe(build(cell.model.config, "model"), digest, Cache(cache_root()))
     case = make_case(cell, data, recipe)

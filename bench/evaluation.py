@@ -77,7 +77,8 @@ def evaluate(
     reason = built_task.refuses(loaded, chosen)
     if reason:
         raise ValueError(f"{task} on {loaded.name}: {reason}")
-    named = [_method(shelf, task, m) for m in (methods if isinstance(methods, list) else [methods])]
+    several = isinstance(methods, list | tuple)
+    named = [_method(shelf, task, m) for m in (methods if several else [methods])]
     common = {
         "task": task,
         "setting": setting_text(chosen),
@@ -123,8 +124,12 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     failed = next((answer for answer in answers if answer.status != "ok"), None)
     if failed is None:
+        explanations = tuple(answer.value[0] for answer in answers)
+        scored = attempt(task.scores, cases, explanations)
+        failed = scored if scored.status != "ok" else None
+    if failed is None:
         costs = [answer.value[1] for answer in answers]
-        scores = task.scores(cases, tuple(answer.value[0] for answer in answers)).values
+        scores = scored.value.values
         calls = {
             f: sum(asdict(cost.calls)[f] for cost in costs)
             for f in ("forward", "backward", "values")

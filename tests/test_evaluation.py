@@ -122,6 +122,31 @@ def test_what_fails_is_a_row():
     assert "not today" in found[found.method == "Broken"].reason.iloc[0]
 
 
+@dataclass(frozen=True)
+class Odd:
+    """Answers with numbers of the wrong shape, or that are none."""
+
+    shape: tuple[int, int]
+    number: float
+    version: ClassVar[int] = 1
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    def explain(self, problem: Any, *, rng: np.random.Generator) -> Attribution:
+        return Attribution(np.full(self.shape, self.number))
+
+
+@pytest.mark.parametrize(
+    ("odd", "words"),
+    [(Odd((2, 2), 1.0), r"wanted \(3, 13\)"), (Odd((3, 13), np.nan), "39 NaN")],
+)
+def test_an_answer_that_cannot_be_scored_is_a_row(odd: Odd, words: str):
+    """With the reason; the other methods of the same call have scores."""
+    found = bench.evaluate((odd, "random"), "wine", "logistic", setting=SETTING)
+    statuses = found.groupby("method").status.first()
+    assert dict(statuses) == {"Odd": "failed", "random": "ok"}
+    assert found[found.method == "Odd"].reason.str.contains(words).all()
+
+
 def test_isolated_a_method_may_never_end():
     """In a process of its own it is stopped at its limit."""
     found = bench.evaluate(

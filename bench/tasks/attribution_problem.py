@@ -14,7 +14,7 @@ from bench.setfunction.first_layer import FirstLayer, first_layer
 from bench.setfunction.outcome import G, outcome
 from bench.setfunction.partition import Partition
 from bench.setfunction.reference import Reference
-from bench.setfunction.split_table import Split, find_split, preactivations
+from bench.setfunction.split_table import Split, find_split, split_table
 from bench.setfunction.table import Masks, check_table, spot_check, tabulate
 from bench.tasks.base import Unsupported
 
@@ -216,18 +216,14 @@ class AttributionProblem:
 
     def _split_table(self, split: Split) -> Float[np.ndarray, "n sets"]:
         self.model.calls.values += self.n * 2**self.p
-        part = 2**split.upper
-        table = torch.zeros(self.n, 2**self.p, dtype=torch.float64)
-        with torch.no_grad():
-            for row, (x, target) in enumerate(zip(self.inputs, self.targets, strict=True)):
-                for draw in self.reference.of(torch.tensor([row]))[0]:
-                    hidden = preactivations(split, self.partition, x, draw)
-                    for k, some in enumerate(hidden):
-                        margins = as_margins(split.tail(some), self.model.n_classes)
-                        found = outcome(margins, target.expand(part), self.g)
-                        table[row, k * part : (k + 1) * part] += found
-        values: np.ndarray = (table / self.reference.count).numpy()
-        return values
+        table = np.empty((self.n, 2**self.p))
+        for row, (x, target) in enumerate(zip(self.inputs, self.targets.tolist(), strict=True)):
+            draws = self.reference.of(torch.tensor([row]))[0]
+            found = split_table(
+                split, self.partition, x, draws, target, self.model.n_classes, self.g
+            )
+            table[row] = found.numpy()
+        return table
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from bench.models.base import Model
+from bench.models.chunks import rows_at_once
 from bench.models.network import Network, as_margins
 from bench.setfunction.first_layer import FirstLayer, first_layer
 from bench.setfunction.outcome import G, outcome
@@ -17,16 +18,6 @@ from bench.setfunction.reference import Reference
 from bench.setfunction.split_table import Split, find_split, split_table
 from bench.setfunction.table import Masks, check_table, spot_check, tabulate
 from bench.tasks.base import Unsupported
-
-IMAGE_ROWS = 256
-"""Images sent through a model at once: a small network's activations then stay in the cache,
-which halves the time."""
-
-IMAGE_NUMBERS = 2**22
-"""Numbers in the images sent through a model at once: larger ones go fewer at a time."""
-
-NUMBERS = 2**20
-"""Numbers sent through a model at once where the inputs are no images."""
 
 
 @dataclass(frozen=True)
@@ -118,11 +109,10 @@ class AttributionProblem:
 
         A table got by a shortcut is compared with direct calls at random sets.
         """
-        network = isinstance(self.model, Network)
-        split = find_split(self.model.module, self.partition) if network else None
-        if split is None:
+        splits = self._splits() if isinstance(self.model, Network) else []
+        if not splits:
             return tabulate(self.value, self.p)
-        table = self._split_table(split)
+        table = self._split_table(splits)
         check_table(table, *spot_check(self.direct, self.p))
         return table
 
@@ -147,19 +137,13 @@ class AttributionProblem:
         if self.g == "label":
             raise Unsupported("the label has no gradient: g=probability, logit and margin have")
         parts = []
-        for some, at in zip(inputs.split(self._chunk), rows.split(self._chunk), strict=True):
+        at_once = rows_at_once(self.inputs)
+        for some, at in zip(inputs.split(at_once), rows.split(at_once), strict=True):
             points = some.detach().clone().requires_grad_()
             with torch.enable_grad():
                 total = self.output(points, at).sum()
             parts.append(torch.autograd.grad(total, points)[0].double())
         return torch.cat(parts)
-
-    @property
-    def _chunk(self) -> int:
-        """Rows sent through the model at once, so that memory doesn't grow with their number."""
-        if self.inputs.ndim == 4:
-            return min(IMAGE_ROWS, max(1, IMAGE_NUMBERS // self.inputs[0].numel()))
-        return max(1, NUMBERS // self.inputs[0].numel())
 
     def _first_layer(self) -> FirstLayer | None:
         if not isinstance(self.model, Network):
@@ -197,7 +181,7 @@ class AttributionProblem:
 
     def _by_inputs(self, masks: Masks) -> Float[Tensor, "n m"]:
         """F by writing out the masked inputs."""
-        m, pairs = masks.shape[-2], max(1, self._chunk // self.reference.count)
+        m, pairs = masks.shape[-2], max(1, rows_at_once(self.inputs) // self.reference.count)
         parts = []
         for start in range(0, self.n * m, pairs):
             row, at = np.divmod(np.arange(start, min(start + pairs, self.n * m)), m)
@@ -214,13 +198,20 @@ class AttributionProblem:
         found = self.output(points, rows.repeat_interleave(draws.shape[1]))
         return found.view(len(rows), -1).mean(1)
 
-    def _split_table(self, split: Split) -> Float[np.ndarray, "n sets"]:
+    def _splits(self) -> list[Split]:
+        """The shortcut to each instance's table; none unless all have one."""
+        module, own = self.model.module, self.partition.own
+        found = [find_split(module, self.partition.only(k)) for k in range(self.n if own else 1)]
+        splits = [split for split in found if split is not None]
+        return (splits if own else splits * self.n) if len(splits) == len(found) else []
+
+    def _split_table(self, splits: list[Split]) -> Float[np.ndarray, "n sets"]:
         self.model.calls.values += self.n * 2**self.p
         table = np.empty((self.n, 2**self.p))
-        for row, (x, target) in enumerate(zip(self.inputs, self.targets.tolist(), strict=True)):
-            draws = self.reference.of(torch.tensor([row]))[0]
+        for row, split in enumerate(splits):
+            draws, target = self.reference.of(torch.tensor([row]))[0], int(self.targets[row])
             found = split_table(
-                split, self.partition, x, draws, target, self.model.n_classes, self.g
+                split, self.inputs[row], draws, target, self.model.n_classes, self.g
             )
             table[row] = found.numpy()
         return table

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from bench.data import Column, Images, Samples, Table, split
+from bench.models import chunks
 from bench.models.given import BlackBox, Given
 from bench.models.network import CNN, MLP, Network, initial
 from bench.models.sgd import SGD
@@ -20,7 +21,6 @@ from bench.setfunction.ideal import exact_ideal
 from bench.setfunction.partition import Partition
 from bench.setfunction.reference import Reference
 from bench.setfunction.table import masks_of
-from bench.tasks import attribution_problem as module
 from bench.tasks.attribution import (
     Attribution,
     AttributionProblem,
@@ -89,7 +89,7 @@ def test_value_is_the_definition(draws: int, monkeypatch: pytest.MonkeyPatch):
     own = np.stack([masks[::-1], masks, masks[::-1]])
     crossed = [expected[0][::-1], expected[1], expected[2][::-1]]
     for numbers in (2**20, 42, 1):
-        monkeypatch.setattr(module, "NUMBERS", numbers)
+        monkeypatch.setattr(chunks, "NUMBERS", numbers)
         monkeypatch.setattr(first_module, "NUMBERS", numbers)
         for value in (found.value, found.direct):
             np.testing.assert_allclose(value(masks), expected, atol=1e-6)
@@ -169,7 +169,7 @@ def test_gradient_is_that_of_the_output(monkeypatch: pytest.MonkeyPatch):
         with torch.no_grad():
             high, low = found.output(points + step, rows), found.output(points - step, rows)
         torch.testing.assert_close(gradient[:, i], (high - low) / 2e-6, atol=1e-7, rtol=1e-5)
-    monkeypatch.setattr(module, "NUMBERS", 6)
+    monkeypatch.setattr(chunks, "NUMBERS", 6)
     torch.testing.assert_close(found.gradient(points, rows), gradient)
     assert all(p.grad is None for p in network.parameters())
 

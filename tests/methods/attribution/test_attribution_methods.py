@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.components import Shelf, build
+from bench.models import chunks
 from bench.models.given import BlackBox
 from bench.models.network import CNN, MLP, Network, initial
 from bench.scores import ideal_influence as scoring
@@ -16,17 +17,31 @@ from bench.setfunction.orders import along
 from bench.setfunction.partition import Partition
 from bench.setfunction.reference import Reference
 from bench.setfunction.table import Tabulated, shapley_values
-from bench.tasks import attribution_problem as module
 from bench.tasks.attribution import AttributionProblem, predicted
 from bench.tasks.base import Unsupported
 
 SHELF = Shelf()
-NAMES = (
-    "random gradient absolute_gradient gradient_times_input gradient_times_difference "
-    "integrated_gradients occlusion lime kernel_shap shapley greedy_delete greedy_delete_max "
-    "greedy_insert greedy_insert_min greedy_joint greedy_backward exact_optimum gradient_polish "
-    "kernel_shap_polish"
-).split()
+NAMES = [
+    "random",
+    "gradient",
+    "absolute_gradient",
+    "gradient_times_input",
+    "gradient_times_difference",
+    "integrated_gradients",
+    "occlusion",
+    "lime",
+    "kernel_shap",
+    "shapley",
+    "greedy_delete",
+    "greedy_delete_max",
+    "greedy_insert",
+    "greedy_insert_min",
+    "greedy_joint",
+    "greedy_backward",
+    "exact_optimum",
+    "gradient_polish",
+    "kernel_shap_polish",
+]
 GREEDY = [name for name in NAMES if name.startswith("greedy")]
 POLISHED = ["gradient_polish", "kernel_shap_polish"]
 MEMBERSHIP = torch.tensor([0, 1, 1, 2, 3, 3, 4])
@@ -259,7 +274,7 @@ def test_images(name: str, monkeypatch: pytest.MonkeyPatch):
     reference = Reference(inputs.mean(0)[None, None])
     problem = AttributionProblem(model, inputs, predicted(model, inputs), features, reference)
     whole = answer(name, problem)
-    monkeypatch.setattr(module, "IMAGE_ROWS", 2)
+    monkeypatch.setattr(chunks, "IMAGE_ROWS", 2)
     assert whole.shape == (3, 4)
     np.testing.assert_allclose(answer(name, problem), whole, atol=1e-9)
 

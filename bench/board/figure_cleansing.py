@@ -1,7 +1,7 @@
 """Test accuracy as the training rows that a method calls harmful are removed."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -11,11 +11,11 @@ from bench.board.rows import number
 from bench.record import Record
 
 
-def removal(records: Sequence[Record]) -> Sketch | None:
-    """A line a method, removal at random dashed; None where no record holds the curve."""
+def removal(records: Sequence[Record]) -> Iterator[Sketch]:
+    """A line a method, removal at random dashed; nothing where no record holds the curve."""
     records = [r for r in records if _gains([r], "accuracy")]
     if not records:
-        return None
+        return
     methods = coloured(records)
     grid = Grid(records, width=3.6, height=2.7)
     for panel in grid.panels:
@@ -35,7 +35,7 @@ def removal(records: Sequence[Record]) -> Sketch | None:
         axes.set_xticks(percents, _spaced(percents))
     grid.label("% of the training rows removed", "test accuracy gained, points")
     grid.legend()
-    return Sketch(
+    yield Sketch(
         "removal",
         "Accuracy against what is removed.",
         "Trained again without the rows that a method calls most harmful. Bands are one standard "

@@ -1,6 +1,6 @@
 """Test accuracy of a companion as its rules take over from the black box."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -9,11 +9,11 @@ from bench.board.rows import number
 from bench.record import Record
 
 
-def transparency(records: Sequence[Record]) -> Sketch | None:
-    """A line a method, the black box dashed; None where no record holds the curve."""
+def transparency(records: Sequence[Record]) -> Iterator[Sketch]:
+    """A line a method, the black box dashed; nothing where no record holds the curve."""
     records = [r for r in records if curves([r], "transparency", "accuracy")]
     if not records:
-        return None
+        return
     methods = coloured(records)
     grid = Grid(records, width=3.6, height=2.7)
     share = np.linspace(0, 1, 101)
@@ -33,7 +33,7 @@ def transparency(records: Sequence[Record]) -> Sketch | None:
         panel.axes.set_xlim(0, 1)
     grid.label("transparency", "test accuracy")
     grid.legend()
-    return Sketch(
+    yield Sketch(
         "transparency",
         "Accuracy against transparency.",
         "Transparency is the share of test rows that rules decide, the default rule last. Bands "

@@ -2,16 +2,21 @@
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
 import seaborn as sns
 
-from bench.board.figure_attribution import deletion_and_inclusion
+from bench.board.figure_agreement import agreement_matrix
 from bench.board.figure_cleansing import removal
 from bench.board.figure_companion import transparency
+from bench.board.figure_costs import against_costs, call_budget
+from bench.board.figure_curves import deletion_and_inclusion
+from bench.board.figure_maps import attribution_maps
+from bench.board.figure_ranks import mean_ranks
+from bench.board.figure_references import by_reference
 from bench.board.figure_scores import by_method
 from bench.board.panels import STYLE, Sketch
 from bench.board.rows import metrics_of
@@ -19,12 +24,19 @@ from bench.record import Record
 
 log = logging.getLogger(__name__)
 
-Sketcher = Callable[[Sequence[Record]], Sketch | None]
+Sketcher = Callable[[Sequence[Record]], Iterable[Sketch]]
 
-OF_TASK: dict[str, Sketcher] = {
-    "attribution": deletion_and_inclusion,
-    "cleansing": removal,
-    "companion": transparency,
+OF_TASK: dict[str, tuple[Sketcher, ...]] = {
+    "attribution": (
+        deletion_and_inclusion,
+        attribution_maps,
+        by_reference,
+        against_costs,
+        call_budget,
+        agreement_matrix,
+    ),
+    "cleansing": (removal,),
+    "companion": (transparency,),
 }
 
 
@@ -42,26 +54,23 @@ class Figure:
 def draw(records: Sequence[Record], folder: Path) -> list[Figure]:
     """Draw every figure for which the records hold what is needed, into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = []
+    drawn: list[Figure] = []
     with mpl.rc_context(sns.axes_style("whitegrid") | STYLE):
         for task in metrics_of(records):
             done = [r for r in records if r.task == task and r.status == "ok"]
-            sketchers = [by_method, *([OF_TASK[task]] if task in OF_TASK else [])]
-            for sketcher in sketchers if done else []:
-                figure = _drawn(sketcher, done, task, folder)
-                drawn += [figure] if figure else []
+            for sketcher in (by_method, mean_ranks, *OF_TASK.get(task, ())) if done else ():
+                drawn += _drawn(sketcher, done, task, folder)
     return drawn
 
 
-def _drawn(sketcher: Sketcher, records: list[Record], task: str, folder: Path) -> Figure | None:
-    """A figure, or None with a warning: what is wrong with details must not stop the numbers."""
+def _drawn(sketcher: Sketcher, records: list[Record], task: str, folder: Path) -> Iterator[Figure]:
+    """Its figures, or a warning: what is wrong with details must not stop the numbers."""
     try:
-        sketch = sketcher(records)
-        return _saved(sketch, task, folder) if sketch else None
+        for sketch in sketcher(records):
+            yield _saved(sketch, task, folder)
     except Exception as error:  # a stranger's details may hold anything
         name, kind = sketcher.__name__, type(error).__name__
         log.warning("figure %s of %s left out: %s: %s", name, task, kind, error)
-        return None
 
 
 def _saved(sketch: Sketch, task: str, folder: Path) -> Figure:

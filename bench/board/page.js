@@ -1,11 +1,19 @@
 "use strict";
 // The tables are in the page already. This sorts, filters and opens them; names are untrusted and
 // only ever become text nodes.
-const data = JSON.parse(document.getElementById("data").textContent);
 const all = (selector, from = document) => [...from.querySelectorAll(selector)];
 const sections = all("section");
 const dialog = document.getElementById("detail");
 let state;
+let loaded;
+
+// Records and CSV lie compressed in the page; they are read when first asked for.
+function data() {
+  const bytes = () => Uint8Array.from(atob(document.getElementById("data").textContent), (c) => c.charCodeAt(0));
+  const stream = () => new Blob([bytes()]).stream().pipeThrough(new DecompressionStream("gzip"));
+  loaded ??= new Response(stream()).json();
+  return loaded;
+}
 
 function element(tag, ...children) {
   const made = document.createElement(tag);
@@ -36,9 +44,16 @@ function show() {
     if (form.setting) form.setting.value = state.get("setting") ?? "";
     if (form.filter.value !== (state.get("filter") ?? "")) form.filter.value = state.get("filter") ?? "";
     for (const block of all(".metric", task)) block.hidden = block.dataset.metric !== form.metric.value;
-    for (const block of all(".setting", task))
-      block.hidden = Boolean(form.setting?.value) && block.dataset.setting !== form.setting.value;
-    all("table.board", task).forEach(arrange);
+    if (form.elements.dataset) form.elements.dataset.value = state.get("dataset") ?? "";
+    for (const block of all(".metric", task)) {
+      for (const setting of all(".setting", block)) {
+        const { setting: name, datasets } = setting.dataset;
+        const elsewhere = Boolean(form.setting?.value) && name !== form.setting.value;
+        const without = Boolean(form.elements.dataset?.value) && !JSON.parse(datasets).includes(form.elements.dataset.value);
+        setting.hidden = elsewhere || without;
+        if (!block.hidden && !setting.hidden) all("table.board", setting).forEach(arrange);
+      }
+    }
   }
   openMethod(task?.dataset.task);
 }
@@ -49,6 +64,7 @@ function nextOrder(th) {
 }
 
 function arrange(table) {
+  prepare(table);
   const [column, order] = (state.get("sort") ?? "").split(":");
   const heads = all("thead th", table);
   const chosen = heads.find((th) => th.dataset.name === column);
@@ -67,12 +83,20 @@ function arrange(table) {
     });
   table.tBodies[0].append(...rows);
   const words = (state.get("filter") ?? "").toLowerCase().split(/\s+/);
+  const dataset = state.get("dataset") ?? "";
+  const other = heads.map((th) => Boolean(dataset && th.dataset.dataset && th.dataset.dataset !== dataset));
+  if (table.dataset.only !== dataset)
+    for (const row of table.rows) [...row.cells].forEach((cell, i) => (cell.hidden = other[i]));
+  table.dataset.only = dataset;
   for (const row of rows) row.hidden = !words.every((word) => row.dataset.method.toLowerCase().includes(word));
 }
 
-function openMethod(task) {
+async function openMethod(task) {
   const method = state.get("method");
-  const records = data.records.filter((r) => r.task === task && r.method === method);
+  if (!method) return dialog.close();
+  const found = (await data()).records;
+  if (state.get("method") !== method) return;
+  const records = found.filter((r) => r.task === task && r.method === method);
   if (!records.length) return dialog.close();
   const close = element("button", "Close");
   close.className = "close";
@@ -132,7 +156,10 @@ function wrap(cell, action) {
   cell.replaceChildren(button);
 }
 
-for (const table of all("table.board")) {
+// A table is made clickable when it is first shown: a page may hold hundreds.
+function prepare(table) {
+  if (table.dataset.prepared) return;
+  table.dataset.prepared = "yes";
   [...table.tBodies[0].rows].forEach((row, place) => {
     row.dataset.place = place;
     wrap(row.cells[0], () => set({ method: row.dataset.method }));
@@ -147,7 +174,7 @@ for (const form of all("form")) {
   form.onsubmit = () => false;
   form.oninput = (event) => set({ [event.target.name]: event.target.value });
 }
-for (const block of all("details.metric")) block.open = true;
+for (const block of all("details.metric, details.more")) block.open = true;
 for (const link of all("nav a[href^='#']"))
   link.onclick = () => {
     state = new URLSearchParams(link.getAttribute("href").slice(1));
@@ -155,8 +182,14 @@ for (const link of all("nav a[href^='#']"))
     scrollTo(0, 0);
     return false;
   };
-document.getElementById("csv").onclick = (event) => {
-  event.currentTarget.href = URL.createObjectURL(new Blob([data.csv], { type: "text/csv" }));
+const csv = document.getElementById("csv");
+csv.onclick = (event) => {
+  if (csv.href.startsWith("blob:")) return;
+  event.preventDefault();
+  data().then((found) => {
+    csv.href = URL.createObjectURL(new Blob([found.csv], { type: "text/csv" }));
+    csv.click();
+  });
 };
 dialog.onclose = () => set({ method: "" });
 dialog.onclick = (event) => {

@@ -1,6 +1,7 @@
 """The leaderboard as one HTML file that needs no network, no server and no JavaScript."""
 
 import base64
+import gzip
 import hashlib
 import json
 import math
@@ -30,6 +31,8 @@ from bench.board.table import (
 from bench.record import STATUSES, Record
 
 FOLDER = Path(__file__).parent
+MAIN = 4
+"""Metrics of a task in front: its headline and the next ones."""
 PAYLOAD = (
     *("key", "task", "setting", "settings", "dataset", "model", "method", "method_version"),
     *("seed", "status", "reason", "scores", "seconds", "calls", "peak_memory", "started"),
@@ -83,11 +86,13 @@ class Board:
 
 @dataclass(frozen=True)
 class Section:
-    """All that the page shows of a task."""
+    """All that the page shows of a task; `more` are the metrics that stand behind the others."""
 
     task: str
     metrics: Mapping[str, Mapping[str, Any]]
+    more: frozenset[str]
     settings: tuple[str, ...]
+    datasets: tuple[str, ...]
     boards: tuple[Board, ...]
     figures: tuple[Figure, ...]
 
@@ -107,7 +112,7 @@ def render(
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters.update(drawn=_drawn)
+    environment.filters.update(drawn=_drawn, brief=_brief)
     sections = [
         _section(task, metrics, table[table.task == task], figures)
         for task, metrics in metrics_of(records).items()
@@ -137,11 +142,14 @@ def _section(
 ) -> Section:
     groups = table.groupby(["setting", "metric"], sort=False)
     boards = [_board(group) for _, group in groups if group["mean"].notna().any()]
-    shown = {board.metric for board in boards}
+    known = {board.metric for board in boards}
+    shown = {name: info for name, info in metrics.items() if name in known}
     return Section(
         task,
-        {name: info for name, info in metrics.items() if name in shown},
+        shown,
+        frozenset(list(shown)[MAIN:]) if len(shown) > MAIN + 1 else frozenset(),
         tuple(dict.fromkeys(board.setting for board in boards)),
+        tuple(dict.fromkeys(dataset for board in boards for dataset, _ in board.problems)),
         tuple(boards),
         tuple(figure for figure in figures if figure.task == task),
     )
@@ -214,6 +222,11 @@ def _number(value: float, digits: int) -> str:
     return f"{value:z.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
+def _brief(value: float) -> str:
+    """A number that orders a column, as JavaScript reads it."""
+    return f"{value:.6g}" if math.isfinite(value) else "Infinity"
+
+
 def _sortable(value: float) -> float:
     return math.inf if math.isnan(value) else value
 
@@ -234,7 +247,7 @@ def _where(records: Sequence[Record]) -> dict[str, str]:
 
 
 def _payload(suite: str, records: Sequence[Record], table: pd.DataFrame) -> str:
-    """What the script needs, as JSON that can't end its element."""
+    """What the script needs: JSON, compressed tenfold, in letters that can't end its element."""
     data = {
         "suite": suite,
         "csv": as_csv(table[list(FIELDS)]),
@@ -247,7 +260,7 @@ def _payload(suite: str, records: Sequence[Record], table: pd.DataFrame) -> str:
         ],
     }
     text = json.dumps(data, ensure_ascii=False, allow_nan=False)
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
 def _drawn(figure: Figure) -> str:

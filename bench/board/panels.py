@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,14 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from bench.board.rows import metrics_of, number
-from bench.board.statistics import mean_over
+from bench.board.statistics import mean_of_finite, mean_over
 from bench.record import Record
 
 INK, GRID, SOFT = "#23272b", "#e2e2de", "#8b9096"
 COLOURS = sns.color_palette("colorblind", 10)
+SCORES = sns.color_palette("YlGnBu", as_cmap=True)
+MATRIX = sns.diverging_palette(30, 245, s=90, l=55, as_cmap=True)
+"""Colours of scores, of which more is better, and of what lies between -1 and 1."""
 LINES = 6
 """Methods drawn as curves, spread evenly over the ranking."""
 MOST, ACROSS = 20, 3
@@ -33,6 +36,7 @@ STYLE: dict[str, Any] = {
     "text.parse_math": False,  # a name with dollars is no formula
 }
 
+Problem = tuple[str, str, str]
 Curve = tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]
 
 
@@ -55,14 +59,17 @@ class Panel:
 
 
 class Grid:
-    """A panel for each setting and problem, those of one setting side by side."""
+    """A panel for each setting and problem, those of one setting side by side.
 
-    def __init__(self, records: Sequence[Record], width: float, height: float) -> None:
-        groups: dict[tuple[str, ...], list[Record]] = {}
-        for record in records:
-            cell = (record.setting, record.dataset, record.model)
-            groups.setdefault(cell, []).append(record)
-        groups = dict(list(groups.items())[:MOST])
+    `missing` counts the problems beyond `most`, which have no panel.
+    """
+
+    def __init__(
+        self, records: Sequence[Record], width: float, height: float, most: int = MOST
+    ) -> None:
+        groups = problems_of(records, most)
+        self.missing = len(problems_of(records)) - len(groups)
+        texts = settings_in_short(records)
         columns = _columns([setting for setting, *_ in groups])
         rows = -(-len(groups) // columns)
         self.drawing = drawing(width * columns + 2.0, height * rows + 0.3)
@@ -71,7 +78,7 @@ class Grid:
             unused.set_axis_off()
         self._firsts = list(axes[:, 0])
         self.panels = tuple(
-            _panel(place, cell, group)
+            _panel(place, cell, texts[cell[0]], group)
             for place, (cell, group) in zip(axes.flat, groups.items(), strict=False)
         )
 
@@ -86,29 +93,84 @@ class Grid:
 
     def legend(self) -> None:
         """One legend for all panels, at the right."""
-        labels = {
-            label: handle
-            for panel in self.panels
-            for handle, label in zip(*panel.axes.get_legend_handles_labels(), strict=True)
-        }
-        self.drawing.legend(
-            list(labels.values()), list(map(short, labels)), loc="outside right upper", fontsize=9
-        )
+        legend(self.drawing, [panel.axes for panel in self.panels])
+
+
+def legend(figure: Drawing, panels: Iterable[Axes], order: Sequence[str] = ()) -> None:
+    """One legend for all panels, at the right; the names in `order` first, as they stand there."""
+    handles = {
+        label: handle
+        for axes in panels
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    labels = [label for label in order if label in handles]
+    labels += [label for label in handles if label not in labels]
+    found = [handles[label] for label in labels]
+    figure.legend(found, list(map(short, labels)), loc="outside right upper", fontsize=9)
 
 
 def _columns(settings: Sequence[str]) -> int:
     """How many panels stand in a row: those of one setting, where all settings have as many."""
     sizes = set(Counter(settings).values())
     rows = math.ceil(len(settings) / ACROSS)
-    return sizes.pop() if len(sizes) == 1 and sizes != {1} else math.ceil(len(settings) / rows)
+    together = sizes.pop() if len(sizes) == 1 else 1
+    return together if 1 < together <= ACROSS + 1 else math.ceil(len(settings) / rows)
 
 
-def _panel(axes: Axes, cell: tuple[str, ...], records: Sequence[Record]) -> Panel:
-    setting, dataset, model = cell
-    axes.set_title(short(f"{dataset} · {model}"), pad=15)
-    axes.text(0, 1.01, short(setting, 44), transform=axes.transAxes, va="bottom", fontsize=8)
-    axes.spines[["top", "right", "left"]].set_visible(False)
+def _panel(axes: Axes, cell: Problem, setting: str, records: Sequence[Record]) -> Panel:
+    _, dataset, model = cell
+    entitle(axes, f"{dataset} · {model}", setting)
     return Panel(axes, tuple(records))
+
+
+def entitle(axes: Axes, title: str, subtitle: str) -> None:
+    """A title with a small line below, above a panel without a frame."""
+    axes.set_title(short(title), pad=15 if subtitle else 5)
+    place: Any = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    axes.annotate(short(subtitle, 44), (0, 1), (0, 4), va="bottom", fontsize=8, **place)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+
+
+def problems_of(records: Sequence[Record], most: int | None = None) -> dict[Problem, list[Record]]:
+    """(setting, data set, model) -> its records, in the records' order.
+
+    Where there are more than `most`, each data set comes once before any comes twice.
+    """
+    groups: dict[Problem, list[Record]] = {}
+    for record in records:
+        groups.setdefault((record.setting, record.dataset, record.model), []).append(record)
+    seen: Counter[tuple[str, ...]] = Counter()
+    turn = {}
+    for cell in groups:
+        turn[cell] = seen[cell[1:]]
+        seen[cell[1:]] += 1
+    kept = sorted(groups, key=turn.__getitem__)[:most]
+    return {cell: group for cell, group in groups.items() if cell in kept}
+
+
+def settings_in_short(records: Sequence[Record]) -> dict[str, str]:
+    """A setting's text -> that of the fields in which settings of one data set differ.
+
+    The whole text where none do.
+    """
+    fields: dict[tuple[str, str], dict[str, set[str]]] = {}
+    shown: dict[str, dict[str, str]] = {}
+    for record in records:
+        texts = {name: f"{name}={value}" for name, value in record.settings.items()}
+        shown[record.setting] = {n: text for n, text in texts.items() if text in record.setting}
+        known = fields.setdefault((record.dataset, record.model), {})
+        for name, text in texts.items():
+            known.setdefault(name, set()).add(text)
+    differ = {name for known in fields.values() for name, texts in known.items() if len(texts) > 1}
+    return {
+        setting: " ".join(text for name, text in texts.items() if name in differ) or setting
+        for setting, texts in shown.items()
+    }
+
+
+def left_out(missing: int) -> str:
+    """The sentence in a caption on problems that aren't drawn."""
+    return f" {missing} more problems are not drawn." if missing else ""
 
 
 def drawing(width: float, height: float) -> Drawing:
@@ -123,7 +185,7 @@ def band(axes: Axes, curves: Sequence[Curve], label: str, colour: Any, line: str
     mean, se, _ = mean_over(values, np.zeros(values.shape[-1], dtype=int))
     axes.plot(x, mean, color=colour, lw=1.7, ls=line, label=label)
     if np.isfinite(se).any():
-        axes.fill_between(x, mean - se, mean + se, color=colour, alpha=0.14, lw=0)
+        axes.fill_between(x, mean - se, mean + se, color=colour, alpha=0.11, lw=0)
 
 
 def short(name: str, most: int = 28) -> str:
@@ -144,9 +206,22 @@ def by_rank(records: Sequence[Record]) -> list[str]:
 
 def coloured(records: Sequence[Record]) -> list[tuple[str, Any]]:
     """At most `LINES` methods, spread evenly over the ranking, each with its colour."""
-    methods = by_rank(records)
-    chosen = np.unique(np.linspace(0, len(methods) - 1, min(LINES, len(methods))).round())
-    return [(methods[int(i)], COLOURS[k]) for k, i in enumerate(chosen)]
+    return list(zip(chosen(by_rank(records), LINES), COLOURS, strict=False))
+
+
+def chosen(methods: Sequence[str], most: int) -> list[str]:
+    """At most so many of the ranked methods, evenly spread, the first and the last among them.
+
+    `lime samples=30` only where there is no `lime`.
+    """
+    plain = plain_names(methods)
+    places = np.unique(np.linspace(0, len(plain) - 1, min(most, len(plain))).round())
+    return [plain[int(i)] for i in places]
+
+
+def plain_names(methods: Sequence[str]) -> list[str]:
+    """Those that aren't another one of them with other parameters."""
+    return [m for m in methods if " " not in m or m.split(" ")[0] not in methods]
 
 
 def curve(record: Record, x: str, y: str) -> Curve | None:
@@ -165,3 +240,44 @@ def array(values: Any) -> Float[np.ndarray, " n"] | None:
     if not isinstance(values, list) or not values:
         return None
     return np.array([number(value) for value in values])
+
+
+def mean_scores(records: Sequence[Record], methods: Sequence[str]) -> Float[np.ndarray, " k"]:
+    """Each method's headline score, its mean over the records that have one; NaN without any."""
+    metric = next(iter(metrics_of(records)[records[0].task]))
+    values: dict[str, list[float]] = {method: [] for method in methods}
+    for r in records:
+        if r.method in values:
+            values[r.method].append(number(r.scores.get(metric, {}).get("value")))
+    return np.array([float(mean_of_finite(np.array([*v, math.nan]))) for v in values.values()])
+
+
+def heat_map(
+    axes: Axes,
+    table: Float[np.ndarray, "k m"],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    colours: Any = SCORES,
+    numbers: bool = True,
+) -> None:
+    """A table of numbers of at most 1, each in hundredths on its colour; NaN stays empty.
+
+    Scores below 0 have the colour of 0.
+    """
+    least = -1 if colours is MATRIX else 0
+    # Squares keep a document of vectors small and sharp at every size.
+    axes.pcolormesh(
+        np.ma.masked_invalid(table), cmap=colours, vmin=least, vmax=1, edgecolors="white", lw=0.6
+    )
+    axes.invert_yaxis()
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    k, m = table.shape
+    axes.set_yticks(np.arange(len(rows)) + 0.5, [short(r) for r in rows], fontsize=8.5)
+    axes.set_xticks(np.arange(len(columns)) + 0.5, [short(c, 24) for c in columns], fontsize=8.5)
+    for (i, j), value in np.ndenumerate(table) if numbers else ():
+        if math.isfinite(value):
+            deep = abs(value) > 0.62
+            colour = "white" if deep and (value > 0 or least < 0) else "#23272c"
+            text = f"{100 * value:z.0f}".replace("-", "\N{MINUS SIGN}")
+            axes.text(j + 0.5, i + 0.52, text, ha="center", va="center", fontsize=6.5, color=colour)

@@ -13,6 +13,7 @@ from scipy.special import ndtr, stdtr, stdtrit
 from scipy.stats import wilcoxon
 
 LEVEL = 0.95
+MOST_PAIRS = 20_000
 MANY = 10
 """From so many problems on they are taken for a sample of all problems, not for a fixed list."""
 
@@ -192,3 +193,37 @@ def holm(p: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
 def coverage(values: Float[np.ndarray, " u"]) -> float:
     """Share of the units that have a value."""
     return float(np.isfinite(values).mean()) if values.size else 0.0
+
+
+def mean_of_finite(values: Float[np.ndarray, "n *b"]) -> Float[np.ndarray, "*b"]:
+    """Over the first axis; NaN where there is nothing finite."""
+    finite = np.isfinite(values)
+    count = finite.sum(axis=0)
+    total = np.where(finite, values, 0).sum(axis=0)
+    mean: np.ndarray = np.divide(
+        total, count, out=np.full(np.shape(total), np.nan), where=count > 0
+    )
+    return mean
+
+
+def taus(values: Float[np.ndarray, "k n p"]) -> Float[np.ndarray, "k k"]:
+    """Kendall's tau-b between k lists of n rankings of p things, averaged over the n.
+
+    From `MOST_PAIRS` pairs of things on so many of them, drawn once, stand for all.
+
+    Returns
+    -------
+    NaN where a ranking of either is constant, or not a number, n times.
+    """
+    first, second = np.triu_indices(values.shape[-1], 1)
+    if len(first) > MOST_PAIRS:
+        drawn = np.random.default_rng(0).choice(len(first), MOST_PAIRS, replace=False)
+        first, second = first[drawn], second[drawn]
+    found = []
+    for one in values.swapaxes(0, 1):
+        signs = np.sign(one[:, first] - one[:, second])
+        size = np.sqrt((signs**2).sum(axis=1, keepdims=True))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            unit = signs / size
+        found.append(unit @ unit.T)
+    return mean_of_finite(np.stack(found))

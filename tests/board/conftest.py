@@ -105,6 +105,11 @@ def made(task: str = "attribution", method: str = "lime", seed: int = 0, **field
 
 
 @pytest.fixture(scope="session")
+def attribution_details() -> Callable[..., dict[str, Any]]:
+    return _attribution_details
+
+
+@pytest.fixture(scope="session")
 def make() -> Callable[..., Record]:
     return made
 
@@ -164,7 +169,7 @@ def _suite_record(cell: dict[str, Any], level: float, rng: np.random.Generator) 
     second = list(record.scores)[1]
     record.scores[second]["value"] = float(abs(1 - level) + 0.02 * rng.random())
     record.seconds["explain"] = float(10 ** rng.uniform(-3, 0.5))
-    return record
+    return replace(record, cpu_seconds=record.seconds["explain"])
 
 
 def _attribution_details(level: float, rng: np.random.Generator) -> dict[str, Any]:
@@ -176,15 +181,14 @@ def _attribution_details(level: float, rng: np.random.Generator) -> dict[str, An
     lines = {"ideal": 8.0, "chance": 1.5}
     curves = {name: np.exp(-k * steps) for name, k in {**lines, "method": 1.5 + 6 * level}.items()}
     return {
-        "instance": {
-            "target": 0,
-            "features": [f"block {b}" for b in range(16)],
-            "values": (level * truth + (1 - level) * 0.3 * rng.normal(size=16)).tolist(),
-            "membership": block.tolist(),
-            "pixels": [ring.tolist()],
+        "ideal_influence": [level] * 3,
+        "values": (level * truth + (1 - level) * 0.3 * rng.normal(size=(3, 16))).tolist(),
+        "curves": {
             "deletion": {name: curve.tolist() for name, curve in curves.items()},
             "inclusion": {name: (1 - curve).tolist() for name, curve in curves.items()},
-        }
+        },
+        "shown": [{"target": t, "pixels": [(255 * ring).astype(int).tolist()]} for t in range(3)],
+        "instance": {"membership": block.tolist()},
     }
 
 

@@ -1,18 +1,23 @@
 """Intervals cover what they claim, ranks hold the truth, corrections match literals."""
 
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from bench.board import statistics
 from bench.board.statistics import (
+    MOST_PAIRS,
     coverage,
     hierarchical_bootstrap,
     holm,
     interval,
+    mean_of_finite,
     mean_over,
     p_values,
     rank_intervals,
+    taus,
 )
 
 
@@ -160,3 +165,29 @@ def test_a_method_without_a_problem_has_no_rank():
 def test_coverage_counts_what_is_there():
     """Share of units with a value."""
     assert coverage(np.array([1.0, np.nan, 2.0, np.nan])) == 0.5
+
+
+def test_taus_are_kendalls():
+    """Ties and all, as scipy has them; NaN with a constant ranking, the mean over the others."""
+    values = rng().integers(0, 5, (3, 4, 7)).astype(float)
+    values[2, 1:] = 1.0
+    found = taus(values)
+    for i, j in [(0, 1), (1, 0), (0, 0)]:
+        each = [stats.kendalltau(a, b).statistic for a, b in zip(values[i], values[j], strict=True)]
+        assert found[i, j] == pytest.approx(np.mean(each))
+    assert found[0, 2] == pytest.approx(stats.kendalltau(values[0, 0], values[2, 0]).statistic)
+    assert np.isnan(taus(np.ones((2, 1, 3)))).all()
+
+
+def test_taus_of_many_things_are_estimates():
+    """From a sample of pairs: within four standard errors."""
+    values = rng().normal(size=(2, 1, 400))
+    values[1] += values[0]
+    exact = stats.kendalltau(*values[:, 0]).statistic
+    assert taus(values)[0, 1] == pytest.approx(exact, abs=4 / math.sqrt(MOST_PAIRS))
+
+
+def test_mean_of_finite():
+    """Over what is there; NaN where nothing is."""
+    values = np.array([[1.0, np.nan, np.nan], [3.0, 5.0, np.nan]])
+    np.testing.assert_equal(mean_of_finite(values), [2.0, 5.0, np.nan])

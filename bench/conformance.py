@@ -46,6 +46,16 @@ class Subject:
 
     method: Method[Any, Any]
     task: Task
+    device: str = "cpu"
+
+    def tiny(self) -> Any:
+        """The task's tiny problem, on the device where problems can be moved."""
+        problem = self.task.tiny()
+        if self.device == "cpu":
+            return problem
+        if not hasattr(problem, "to"):
+            raise NotApplicable(f"problems of {self.task.name} stay on the CPU")
+        return problem.to(self.device)
 
     @property
     def probe(self) -> Probe:
@@ -107,7 +117,7 @@ def _sections(text: str) -> dict[str, str]:
 
 def check_answers(subject: Subject) -> None:
     """The tiny problem gets an explanation of the right type and shape, all finite."""
-    problem = subject.task.tiny()
+    problem = subject.tiny()
     explanation = subject.method.explain(problem, rng=np.random.default_rng(0))
     wrong = subject.probe.wrong(problem, explanation)
     assert wrong is None, wrong
@@ -115,7 +125,7 @@ def check_answers(subject: Subject) -> None:
 
 def check_same_seed_same_answer(subject: Subject) -> None:
     """Equal generators give equal answers to the last bit, whatever the global random state."""
-    problem = subject.task.tiny()
+    problem = subject.tiny()
     with _global_state_restored():
         found = []
         for seed in (1, 2):
@@ -126,7 +136,7 @@ def check_same_seed_same_answer(subject: Subject) -> None:
 
 def check_leaves_no_trace(subject: Subject) -> None:
     """Weights, gradients, hooks, flags, inputs and global random state stay as they were."""
-    problem = subject.task.tiny()
+    problem = subject.tiny()
     with _global_state_restored():
         _seed_globally(1)
         before = {**leaves(problem), **_global_state()}
@@ -138,18 +148,18 @@ def check_leaves_no_trace(subject: Subject) -> None:
 
 def check_pickles(subject: Subject) -> None:
     """Method, problem and explanation survive a pickle; the copies answer alike."""
-    problem = subject.task.tiny()
+    problem = subject.tiny()
     explanation = subject.answer(problem)
     copies = pickle.loads(pickle.dumps((subject.method, problem, explanation)))
     assert leaves(copies[0]) == leaves(subject.method), "the method's copy has other fields"
     assert leaves(copies[2]) == leaves(explanation), "the explanation's copy differs"
-    again = Subject(copies[0], subject.task).answer(copies[1])
+    again = Subject(copies[0], subject.task, subject.device).answer(copies[1])
     assert leaves(again) == leaves(explanation), "the copies of method and problem answer anew"
 
 
 def check_ends_in_time(subject: Subject) -> None:
     """The tiny problem is answered in CPU seconds of one digit, imports and compilation apart."""
-    problem = subject.task.tiny()
+    problem = subject.tiny()
     subject.answer(problem)
     start = time.process_time()
     subject.answer(problem)
@@ -159,7 +169,7 @@ def check_ends_in_time(subject: Subject) -> None:
 
 def check_rows_are_independent(subject: Subject) -> None:
     """Explaining the first instances alone gives the same rows as explaining them all."""
-    problem = subject.task.tiny()
+    problem = subject.tiny()
     part = subject.probe.first_rows(problem)
     if part is None:
         raise NotApplicable("an explanation here is one whole")
@@ -172,7 +182,7 @@ def check_symmetries(subject: Subject) -> None:
 
     A method whose answer depends on the generator is compared by the means of `RUNS` answers.
     """
-    problem = subject.task.tiny()
+    problem = subject.tiny()
     first, second = subject.values(problem, 0), subject.values(problem, 1)
     sampled = not np.array_equal(first, second)
     for permuted, back in subject.probe.reordered(problem, np.random.default_rng(5)):
@@ -189,7 +199,7 @@ def check_symmetries(subject: Subject) -> None:
 
 def check_constant_model(subject: Subject) -> None:
     """Where the model says the same of everything, nothing is more influential than the rest."""
-    problem = subject.probe.constant(subject.task.tiny())
+    problem = subject.probe.constant(subject.tiny())
     if problem is None:
         raise NotApplicable("no model that is constant here")
     values = subject.values(problem)
@@ -203,7 +213,7 @@ def check_needs(subject: Subject) -> None:
     """
     if subject.method.needs - {"black_box"}:
         raise NotApplicable("the planner keeps it from a plain black box")
-    problem = subject.probe.black_box(subject.task.tiny())
+    problem = subject.probe.black_box(subject.tiny())
     if problem is None:
         raise NotApplicable("no model here")
     wrong = subject.probe.wrong(problem, subject.answer(problem))
@@ -236,8 +246,12 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def check_method(method: Method[Any, Any], task: Task) -> None:
+def check_method(method: Method[Any, Any], task: Task, device: str = "cpu") -> None:
     """Run every check on a method.
+
+    Parameters
+    ----------
+    device : where the model and the inputs are, where the task's problems can be moved.
 
     Raises
     ------
@@ -247,7 +261,7 @@ def check_method(method: Method[Any, Any], task: Task) -> None:
     broken: list[Exception] = []
     for check in CHECKS:
         try:
-            check(Subject(method, task))
+            check(Subject(method, task, device))
         except NotApplicable:
             continue
         except Exception as error:  # a method may raise anything
@@ -276,7 +290,7 @@ def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, Calls):
         return
     if isinstance(value, Tensor | np.ndarray):
-        array = value.detach().numpy() if isinstance(value, Tensor) else value
+        array = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
         flags = (value.requires_grad, value.grad is None) if isinstance(value, Tensor) else ()
         yield path, (str(array.dtype), array.shape, array.tobytes(), *flags)
     elif isinstance(value, nn.Module):

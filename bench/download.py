@@ -4,6 +4,7 @@ import gzip
 import io
 import logging
 import os
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ class DataFile:
     path : below the data folder, such as `adult/adult.data`.
     size, sha256 : of the file, unpacked.
     urls : where it can be had, tried in turn; what ends in `.gz` is unpacked, and
-        `https://.../adult.zip#adult.data` names a member of an archive.
+        `https://.../adult.zip#adult.data` names a member of an archive (zip, or tar.gz).
     """
 
     path: str
@@ -89,7 +90,14 @@ def _download(file: DataFile) -> bytes:
         log.warning("downloading %s from %s", file.path, url)
         try:
             found = _unpacked(url, b"".join(_pieces(url)), file.size)
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        except (
+            OSError,
+            EOFError,
+            KeyError,
+            ValueError,
+            zipfile.BadZipFile,
+            tarfile.TarError,
+        ) as error:
             reasons.append(f"{url}: {error}")
             continue
         if (met := sha256(found).hexdigest()) == file.sha256:
@@ -110,7 +118,13 @@ def _pieces(url: str) -> Iterator[bytes]:
 
 def _unpacked(url: str, packed: bytes, size: int) -> bytes:
     """The file itself; one byte more than `size` is read, so that no archive can swell up."""
-    _, _, member = url.partition("#")
+    packed_url, _, member = url.partition("#")
+    if packed_url.endswith(".tar.gz"):
+        with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+            found = tar.extractfile(member)
+            if found is None:
+                raise KeyError(f"{member} is no file")
+            return found.read(size + 1)
     if member:
         with zipfile.ZipFile(io.BytesIO(packed)) as archive, archive.open(member) as file:
             return file.read(size + 1)

@@ -86,7 +86,8 @@ class AttributionProbe:
         order = rng.permutation(problem.p)
         place, old = np.argsort(order), problem.partition
         names = tuple(old.names[feature] for feature in order)
-        renamed = Partition(torch.as_tensor(place)[old.membership], names)
+        new = torch.as_tensor(place).to(old.membership.device)[old.membership]
+        renamed = Partition(new, names, old.own)
         yield replace(problem, partition=renamed), lambda values: values[:, place]
         rows = rng.permutation(problem.n)
         yield _rows(problem, rows), lambda values: values[np.argsort(rows)]
@@ -125,7 +126,8 @@ def _rows(problem: AttributionProblem, rows: np.ndarray) -> AttributionProblem:
     draws = problem.reference.draws
     own = problem.reference if problem.reference.shared else Reference(draws[rows])
     inputs, targets = problem.inputs[rows], problem.targets[rows]
-    return replace(problem, inputs=inputs, targets=targets, reference=own)
+    parted = problem.partition.at(torch.from_numpy(rows))
+    return replace(problem, inputs=inputs, targets=targets, partition=parted, reference=own)
 
 
 @dataclass(frozen=True)

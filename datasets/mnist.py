@@ -1,10 +1,11 @@
 """MNIST: handwritten digits, 28x28 pixels."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, Int, UInt8
 
 from bench.data import Images
 from bench.download import DataFile, contents
@@ -58,6 +59,20 @@ def parse_idx(data: bytes) -> UInt8[np.ndarray, "..."]:
     return np.frombuffer(data, np.uint8, offset=4 + 4 * axes).reshape(shape)
 
 
+def load_idx(
+    files: Sequence[DataFile],
+) -> tuple[
+    Float[np.ndarray, "n 1 height width"], Int[np.ndarray, " n"], dict[str, Int[np.ndarray, " _"]]
+]:
+    """Pixels in [0, 1], labels and the rows of both parts, from the files of images and labels to
+    train, then to test."""
+    train, train_labels, test, test_labels = (parse_idx(contents(file)) for file in files)
+    pixels = np.concatenate([train, test])[:, None].astype(np.float32) / 255
+    rows = np.arange(len(pixels))
+    targets = np.concatenate([train_labels, test_labels]).astype(np.int64)
+    return pixels, targets, {"train": rows[: len(train)], "test": rows[len(train) :]}
+
+
 @dataclass(frozen=True)
 class MNIST:
     """70,000 images of the ten digits; the provider's split: 60,000 to train, 10,000 to test.
@@ -74,15 +89,13 @@ class MNIST:
 
     def load(self) -> Images:
         """Images of one channel, the training rows first."""
-        train, train_labels, test, test_labels = (parse_idx(contents(file)) for file in FILES)
-        pixels = np.concatenate([train, test])[:, None].astype(np.float32) / 255
-        rows = np.arange(len(pixels))
+        pixels, targets, parts = load_idx(FILES)
         return Images(
             name="mnist",
             pixels=pixels,
-            targets=np.concatenate([train_labels, test_labels]).astype(np.int64),
+            targets=targets,
             class_names=tuple("0123456789"),
             licence="CC BY-SA 3.0",
             source="http://yann.lecun.com/exdb/mnist/",
-            given_split={"train": rows[: len(train)], "test": rows[len(train) :]},
+            given_split=parts,
         )

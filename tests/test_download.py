@@ -1,5 +1,6 @@
 import gzip
 import io
+import tarfile
 import zipfile
 from hashlib import sha256
 from pathlib import Path
@@ -41,6 +42,15 @@ def served(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
 
     monkeypatch.setattr(download, "urlopen", urlopen)
     return held
+
+
+def tarred(name: str, content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        member = tarfile.TarInfo(name)
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
 
 
 def zipped(**members: bytes) -> bytes:
@@ -87,11 +97,17 @@ def test_a_member_of_an_archive(served: dict[str, bytes]):
     [
         ("https://home.example/a.zip#rows", zipped(other=WHOLE)),
         ("https://home.example/a.zip#rows", b"no archive"),
+        ("https://home.example/a.tar.gz#rows", tarred("other", WHOLE)),
+        ("https://home.example/a.tar.gz#rows", tarred("rows", WHOLE)[:-30]),
+        ("https://home.example/a.tar.gz#rows", b"no archive"),
         ("https://home.example/rows.gz", gzip.compress(WHOLE)[:-20]),
         ("https://home.example/rows.gz", gzip.compress(bytes(10**6))),
         ("https://home.example/rows.data", WHOLE[:-1]),
     ],
-    ids=["member absent", "no archive", "cut short", "swells up", "other content"],
+    ids=[
+        *("member absent", "no archive", "no tar member", "tar cut short", "no tar"),
+        *("cut short", "swells up", "other content"),
+    ],
 )
 def test_broken_downloads_are_refused(served: dict[str, bytes], url: str, held: bytes):
     """None of them is used, and the error names the home that it came from."""
@@ -144,3 +160,10 @@ def test_only_https_is_used():
     """A plain http home is refused when the file is described."""
     with pytest.raises(ValueError, match="only https"):
         DataFile("a", 1, "", ("http://home.example/a",))
+
+
+def test_a_member_of_a_tar_archive(served: dict[str, bytes]):
+    """Named after the archive's address, in whatever folder inside."""
+    file = DataFile(FILE.path, FILE.size, FILE.sha256, ("https://home.example/a.tar.gz#in/rows",))
+    served["https://home.example/a.tar.gz"] = tarred("in/rows", WHOLE)
+    assert contents(file) == WHOLE

@@ -4,8 +4,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-IMAGE_ROWS = 256
-"""Images at once: a small network's activations then stay in the cache."""
+IMAGE_ROWS, FEWEST_IMAGES = 256, 16
+"""Most and fewest images at once."""
+
+PIXELS = 2**15
+"""Pixels of images at once: two to four megabytes a layer of 16 to 32 channels, which stay in the
+cache."""
 
 NUMBERS = 2**20
 """Numbers at once where the inputs are no images, or large ones."""
@@ -13,8 +17,9 @@ NUMBERS = 2**20
 
 def rows_at_once(inputs: Float[Tensor, "n *features"]) -> int:
     """How many rows like these go through a model at once."""
-    many = max(1, NUMBERS // max(1, inputs[0].numel()))
-    return min(IMAGE_ROWS, many) if inputs.ndim == 4 else many
+    if inputs.ndim == 4:
+        return min(IMAGE_ROWS, max(FEWEST_IMAGES, PIXELS // inputs[0, 0].numel()))
+    return max(1, NUMBERS // max(1, inputs[0].numel()))
 
 
 def row_blocks(

@@ -118,7 +118,13 @@ class SGD:
             if samples.n_classes != 2:
                 raise ValueError(f"single_logit wants 2 classes, not {samples.n_classes}")
             n_outputs = 1
-        return initial(self.architecture, samples.inputs.shape[1:], n_outputs, rng=rng)
+        module = initial(self.architecture, samples.inputs.shape[1:], n_outputs, rng=rng)
+        if next(module.buffers(), None) is not None:
+            raise ValueError(
+                "a recorded run of SGD has parameters only, and this network has buffers, as those "
+                "of batch norm: take another norm, or train it by bench.models.trained.Trained"
+            )
+        return module
 
     def _schedule(self, n: int, rng: np.random.Generator) -> Schedule:
         per_epoch = max(1, -(-n // self.batch_size))

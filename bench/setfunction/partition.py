@@ -3,15 +3,25 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from bench.data import Data, Encoding, Images, Table
+from bench.setfunction.groups import groups_from_file, groups_from_text, membership_from
+from bench.setfunction.superpixels import check_superpixels, superpixels
 
-_KINDS = re.compile(r"natural|columns|pixels|blocks (?P<side>[1-9]\d*)")
+_KINDS = re.compile(
+    r"natural|columns|pixels|blocks (?P<side>[1-9]\d*)|superpixels (?P<count>[1-9]\d*)"
+    r"|groups .+|file .+"
+)
+_WANTED = (
+    "wanted 'natural', 'columns', 'pixels', 'blocks 2', 'superpixels 16', 'groups a, b | c' or "
+    "'file groups.json'"
+)
 NATURAL_SIDE = 2
 """Blocks of 2x2 pixels are the natural features of an image."""
 
@@ -22,15 +32,20 @@ class Partition:
 
     Attributes
     ----------
-    membership : the feature of each position, 0 to p - 1, in the shape of one input.
+    membership : the feature of each position, 0 to p - 1, in the shape of one input; with a
+        first axis over the instances where each has its `own`.
     names : one a feature.
+    own : whether each instance is parted in its own way, into p features all the same.
     """
 
     membership: Int[Tensor, "*features"]
     names: tuple[str, ...]
+    own: bool = False
 
     def __post_init__(self) -> None:
-        if not torch.equal(self.membership.unique(), torch.arange(self.p)):
+        flat = self._rows
+        least, most = int(flat.min()), int(flat.max())
+        if least < 0 or most >= self.p or not bool(self.sizes.all()):
             raise ValueError(f"each of {self.p} features wants at least one input position")
 
     @property
@@ -38,26 +53,84 @@ class Partition:
         """How many features there are."""
         return len(self.names)
 
-    def positions(self, masks: Bool[Tensor, "m p"]) -> Bool[Tensor, "m *features"]:
-        """Masks over features as masks over input positions."""
-        return masks[:, self.membership.flatten()].view(-1, *self.membership.shape)
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of one input."""
+        return self.membership.shape[1:] if self.own else self.membership.shape
 
-    def pooled(self, values: Float[Tensor, "n *features"]) -> Float[np.ndarray, "n p"]:
-        """The sum of `values` over the positions of each feature, in float64."""
+    @property
+    def sizes(self) -> Float[np.ndarray, "m p"]:
+        """How many positions each feature has; one row for all instances, or each its own."""
+        members = self._rows.cpu()
+        sums = torch.zeros(len(members), self.p, dtype=torch.float64)
+        return sums.scatter_add_(1, members, torch.ones_like(members).double()).numpy()
+
+    @property
+    def _rows(self) -> Int[Tensor, "m d"]:
+        return self.membership.flatten(1) if self.own else self.membership.flatten()[None]
+
+    def of(self, rows: Int[Tensor, " b"]) -> Int[Tensor, "b *features"]:
+        """The membership in each of the instances `rows`."""
+        return self.membership[rows] if self.own else self.membership.expand(len(rows), *self.shape)
+
+    def at(self, rows: Int[Tensor, " b"]) -> "Partition":
+        """The partition of these instances alone."""
+        return Partition(self.membership[rows], self.names, True) if self.own else self
+
+    def only(self, row: int) -> "Partition":
+        """The partition of one instance, as one shared by all."""
+        return Partition(self.membership[row], self.names) if self.own else self
+
+    def positions(
+        self, masks: Shaped[Tensor, "m p"], rows: Int[Tensor, " m"] | None = None
+    ) -> Shaped[Tensor, "m *features"]:
+        """Masks, or weights, of features as those of input positions.
+
+        Parameters
+        ----------
+        rows : the instance that each mask is for; not needed where all are parted alike.
+        """
+        if not self.own:
+            return masks[:, self.membership.flatten()].view(-1, *self.shape)
+        if rows is None:
+            raise ValueError("each instance has its own partition: which one is each mask for?")
+        return masks.gather(1, self._rows[rows]).view(-1, *self.shape)
+
+    def pooled(
+        self, values: Float[Tensor, "n *features"], rows: Int[Tensor, " n"] | None = None
+    ) -> Float[np.ndarray, "n p"]:
+        """The sum of `values` over the positions of each feature, in float64.
+
+        Parameters
+        ----------
+        rows : the instance that each row of `values` is of; all in order unless given.
+        """
+        if self.own and rows is None and len(values) != len(self.membership):
+            raise ValueError(
+                f"each of {len(self.membership)} instances has its own partition: which ones are "
+                f"these {len(values)} rows of?"
+            )
+        members = self._rows[rows] if self.own and rows is not None else self._rows
         sums = torch.zeros(len(values), self.p, dtype=torch.float64)
         flat = values.detach().double().flatten(1)
-        return sums.index_add(1, self.membership.flatten(), flat).numpy()
+        return sums.scatter_add_(1, members.expand(len(flat), -1).cpu(), flat.cpu()).numpy()
 
 
-def partition(kind: str, data: Data, encoding: Encoding) -> Partition:
+def partition(
+    kind: str, data: Data, encoding: Encoding, rows: Int[np.ndarray, " n"] | None = None
+) -> Partition:
     """The partition of that kind.
 
     Parameters
     ----------
     kind : `natural` (a table's own groups of columns, each column alone where it has none; an
         image's blocks of 2x2 pixels), `columns` (of a table: one-hot columns of a column
-        together), `pixels`, or `blocks 4` (squares of 4x4 pixels, smaller at the far edges).
-        The channels of a pixel are one feature.
+        together), `pixels`, `blocks 4` (squares of 4x4 pixels, smaller at the far edges) or
+        `superpixels 16` (each image's own 16 segments, see
+        `bench.setfunction.superpixels`). The channels of a pixel are one feature. The user's
+        own: `groups a, b | c` (columns of a table) or `file groups.json`, see
+        `bench.setfunction.groups`.
+    rows : the instances that are explained; superpixels want to know them.
 
     Raises
     ------
@@ -67,34 +140,80 @@ def partition(kind: str, data: Data, encoding: Encoding) -> Partition:
     reason = unfit(kind, data)
     if reason:
         raise ValueError(reason)
+    if kind.startswith("file ") and _file(kind).suffix == ".npy":
+        membership = membership_from(_file(kind), _shape(data))
+        return Partition(membership, tuple(str(i) for i in range(int(membership.max()) + 1)))
     if isinstance(data, Images):
-        return _blocks(data.pixels.shape[1:], _side(kind))
-    groups = data.groups if kind == "natural" else {}
-    return _columns(data, groups, encoding.column_of)
+        return _of_images(kind, data, rows)
+    return _columns(data, _groups(kind, data), encoding.column_of)
 
 
 def check_kind(kind: str) -> None:
     """Raise `ValueError` where there is no such kind of partition."""
     if not _KINDS.fullmatch(kind):
-        raise ValueError(f"partition {kind!r}: wanted 'natural', 'columns', 'pixels' or 'blocks 2'")
+        raise ValueError(f"partition {kind!r}: {_WANTED}")
 
 
 def unfit(kind: str, data: Data) -> str | None:
     """Why data cannot be parted in this way, or None."""
     check_kind(kind)
-    of_tables = isinstance(data, Table)
-    if kind == "columns" and not of_tables:
-        return f"{data.name} holds images: its partition is 'natural', 'pixels' or 'blocks 2'"
-    if kind not in ("natural", "columns") and of_tables:
-        return f"{data.name} is a table: its partition is 'natural' or 'columns'"
+    word = kind.split()[0]
+    try:
+        if word == "file" and _file(kind).suffix == ".npy":
+            membership_from(_file(kind), _shape(data))
+        elif isinstance(data, Table) and word in ("groups", "file"):
+            _groups(kind, data)
+        elif isinstance(data, Images) and word == "superpixels":
+            check_superpixels(_number(kind, "count"), data.pixels.shape[2:])
+        elif isinstance(data, Table) and word not in ("natural", "columns"):
+            return (
+                f"{data.name} is a table: its partition is 'natural', 'columns' or groups of them"
+            )
+        elif isinstance(data, Images) and word in ("columns", "groups", "file"):
+            return f"{data.name} holds images: {kind!r} is for tables, 'blocks 2' would do"
+    except ValueError as error:
+        return f"partition {kind!r} of {data.name}: {error}"
     return None
 
 
-def _side(kind: str) -> int:
+def _number(kind: str, name: str) -> int:
     found = _KINDS.fullmatch(kind)
-    if kind == "pixels":
-        return 1
-    return int(found["side"]) if found and found["side"] else NATURAL_SIDE
+    assert found is not None
+    return int(found[name])
+
+
+def _file(kind: str) -> Path:
+    return Path(kind.removeprefix("file ").strip()).expanduser()
+
+
+def _shape(data: Data) -> tuple[int, ...]:
+    """The shape of one encoded input."""
+    if isinstance(data, Images):
+        return data.pixels.shape[1:]
+    return (sum(max(1, len(column.levels)) for column in data.columns),)
+
+
+def _groups(kind: str, data: Table) -> Mapping[str, tuple[str, ...]]:
+    if kind == "natural":
+        return data.groups
+    if kind == "columns":
+        return {}
+    names = [column.name for column in data.columns]
+    if kind.startswith("groups "):
+        return groups_from_text(kind.removeprefix("groups "), names)
+    return groups_from_file(_file(kind), names)
+
+
+def _of_images(kind: str, data: Images, rows: Int[np.ndarray, " n"] | None) -> Partition:
+    if kind.startswith("superpixels"):
+        if rows is None:
+            raise ValueError("superpixels are of single images: say which rows are explained")
+        count = _number(kind, "count")
+        found = np.stack([superpixels(data.pixels[row], count) for row in rows])
+        each = torch.from_numpy(found)[:, None].expand(-1, data.pixels.shape[1], -1, -1)
+        return Partition(each.contiguous(), tuple(str(i) for i in range(count)), own=True)
+    side = {"pixels": 1, "natural": NATURAL_SIDE}.get(kind) or _number(kind, "side")
+    return _blocks(data.pixels.shape[1:], side)
 
 
 def _blocks(shape: tuple[int, ...], side: int) -> Partition:

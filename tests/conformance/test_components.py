@@ -86,7 +86,7 @@ def test_model_declares_and_offers_it(name: str):
     assert type(recipe).version >= 1
     assert recipe.capabilities <= set(get_args(Capability))
     assert "black_box" in recipe.capabilities
-    shape = (1, 8, 8) if "cnn" in name else (5,)
+    shape = (1, 8, 8) if name in ("cnn", "vgg", "resnet", "pretrained") else (5,)
     samples = Samples(
         torch.randn((40, *shape), generator=torch.Generator().manual_seed(0)),
         torch.arange(40) % 2,

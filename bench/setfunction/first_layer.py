@@ -49,14 +49,21 @@ class FirstLayer:
             instances = max(1, rows // (some.stop - some.start))
             for start in range(0, n, instances):
                 at = slice(start, min(start + instances, n))
+                effects = self.effects[at]
                 own = masks[at if len(masks) > 1 else slice(None), None, some]
-                hidden_layer = own @ self.effects[at]
-                hidden_layer += self.intact[at, None, None]
-                yield (
-                    at,
-                    some,
-                    self.tail(hidden_layer.flatten(0, 2)).unflatten(0, hidden_layer.shape[:3]),
+                hidden_layer = torch.baddbmm(
+                    self.intact[at, None].expand(-1, k, -1).flatten(0, 1)[:, None],
+                    own.expand(*effects.shape[:2], -1, -1).flatten(0, 1),
+                    effects.flatten(0, 1),
                 )
+                outputs = self._tail(hidden_layer.flatten(0, 1))
+                yield at, some, outputs.unflatten(0, (*effects.shape[:2], own.shape[2]))
+
+    def _tail(self, hidden: Float[Tensor, "b hidden"]) -> Float[Tensor, "b outputs"]:
+        """The layers behind, a ReLU in place: a second megabyte would leave the cache."""
+        for layer in self.tail:
+            hidden = torch.relu_(hidden) if type(layer) is nn.ReLU else layer(hidden)
+        return hidden
 
 
 def first_layer(
@@ -65,10 +72,13 @@ def first_layer(
     reference: Reference,
     partition: Partition,
 ) -> FirstLayer | None:
-    """The network seen from these instances; None where its first layer isn't linear.
+    """The network seen from these instances; None where its first layer isn't linear,
+    or each instance is parted in its own way.
 
     None, too, where inputs are so far out that the answer would differ from the network's own.
     """
+    if partition.own:
+        return None
     # Exact types: a subclass may do more than its base says.
     layers = list(module) if type(module) is nn.Sequential else []
     if layers and type(layers[0]) is nn.Flatten and layers[0].start_dim == 1:

@@ -29,6 +29,9 @@ def outcome(
     if g == "label":
         return (margins.argmax(1) == targets).double()
     own = margins.gather(1, targets[:, None]).squeeze(1)
+    if margins.shape[1] == 2:
+        lead = own - margins.gather(1, 1 - targets[:, None]).squeeze(1)
+        return lead.sigmoid() if g == "probability" else lead
     rivals = margins.scatter(1, targets[:, None], -torch.inf)
     if g == "margin":
         return own - rivals.amax(1)

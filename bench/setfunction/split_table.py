@@ -1,152 +1,169 @@
-"""Tables of networks by two small ones: before the first linear layer, positions see few features.
+"""Tables of networks by two small ones: what a linear layer sums over sees few features.
 
-That layer sums over positions, so what comes out of it is a sum of one part that no feature from
-`upper` on changes and one that no feature below `lower` changes: 2^upper + 2^(p - lower) inputs
-are sent through the layers before it instead of 2^p. For plain linear layers a position sees one
-feature; for convolutions and pooling its receptive field.
+What comes out of the layer is a sum of one part that no feature from `upper` on changes and one
+that no feature below `lower` changes. Both are tabulated from the local layers' answers, see
+`bench.setfunction.local_table`; all 2^p sums are then a broadcast addition, and only the layers
+behind it run on 2^p rows, a cacheful at a time.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional
 
+from bench.setfunction.local_table import (
+    LARGEST,
+    Chain,
+    Window,
+    answers,
+    colouring,
+    find_chain,
+    windows,
+)
+from bench.setfunction.outcome import G
 from bench.setfunction.partition import Partition
+from bench.setfunction.read_out import read_out
 
-SMALLEST_UPPER = 11
-"""So that 2,048 rows at least are added and sent on at once, and stay in the cache."""
+FEWEST = 11
+"""Features from which a shortcut pays: 2^11 sets are eight times those that check it."""
 
-ROWS = 256
-"""Inputs sent through convolutions at once."""
+CACHE = 2**17
+"""Numbers in one layer's rows at once: half a megabyte, so that they stay in the cache."""
 
-_POINTWISE = (nn.ReLU, nn.GELU, nn.Softplus, nn.Tanh, nn.Identity)
+PANEL = 2**15
+"""Rows whose outcome is computed at once."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """A network in three parts, and which positions each of the two tables sums over.
+    """A network as two tables and the layers behind them.
 
     Attributes
     ----------
-    local : the layers up to the flattening. linear : the layer that sums. tail : the rest.
-    first : the flat positions before `linear` that belong to the first table.
+    chain : the network.
+    partition : the features, as one instance has them.
+    colours : of the features, for the local layers.
+    first, second : the windows whose positions each table sums over.
     lower, upper : the second table knows the features from `lower` on, the first those below
         `upper`.
+    rows : how many go through the layers behind at once.
     """
 
-    local: nn.Sequential
-    linear: nn.Linear
-    tail: nn.Sequential
-    first: Bool[Tensor, " d"]
+    chain: Chain
+    partition: Partition
+    colours: Int[Tensor, " p"]
+    first: tuple[Window, ...]
+    second: tuple[Window, ...]
     lower: int
     upper: int
+    rows: int
 
 
 def find_split(module: nn.Module | None, partition: Partition) -> Split | None:
-    """The split that sends fewest inputs through the local layers, or None.
+    """The split into the smallest two tables, or None.
 
-    There is none where the module isn't a chain of local layers, a flattening, a linear layer
-    and others, or where it would save less than half.
+    There is none where there are few features or each instance has its own, where the module
+    isn't a chain of local layers, a flattening or global average pool, a linear layer and
+    others, or where its positions see too much.
     """
-    parts = _parts(module)
-    if parts is None:
+    p = partition.p
+    chain = find_chain(module, partition) if p >= FEWEST and not partition.own else None
+    if chain is None:
         return None
-    local, linear, tail = parts
-    sees, p = _receptive(local, partition), partition.p
-    lowest, highest = sees.int().argmax(1), p - sees.flip(1).int().argmax(1)
-    seeing = sees.any(1)
-    splits = []
-    for upper in range(min(SMALLEST_UPPER, p), p):
-        first = ~seeing | (highest <= upper)
-        lower = int(lowest[~first].min()) if not first.all() else upper
-        splits.append(Split(local, linear, tail, first, min(lower, upper), upper))
-    if not splits:
+    colours = colouring(chain.sees)
+    colourings = 2 ** (int(colours.max()) + 1)
+    if colourings > 2 ** (p - 1) or colourings * len(chain.sees) > LARGEST:
         return None
-    best = min(splits, key=lambda split: _inputs(split, p))
-    return best if _inputs(best, p) <= 2 ** (p - 1) else None
+    found = windows(chain, colours)
+    uppers = {max(FEWEST, window.highest + 1) for window in found}
+    splits = [_at(chain, partition, colours, found, upper) for upper in sorted(uppers)]
+    best = min(splits, key=lambda split: _size(split, p))
+    return best if _size(best, p) <= LARGEST else None
 
 
-def preactivations(
-    split: Split, partition: Partition, x: Float[Tensor, "*features"], r: Float[Tensor, "*features"]
+def split_table(
+    split: Split,
+    x: Float[Tensor, "*features"],
+    draws: Float[Tensor, "k *features"],
+    target: int,
+    n_classes: int,
+    g: G,
+) -> Float[Tensor, " sets"]:
+    """F of all 2^p sets of x's features replaced by draws, as the mean of their outcomes.
+
+    Parameters
+    ----------
+    target, n_classes, g : see `bench.setfunction.read_out.read_out`.
+    """
+    read = read_out(split.chain.tail, split.chain.bias[None].clone(), target, n_classes, g)
+    table = torch.zeros(2**split.partition.p, dtype=torch.float64)
+    panels = table.split(max(PANEL, split.rows))
+    with torch.no_grad():
+        for r in draws:
+            sums = _sums(split, x, r)
+            for panel in panels:
+                parts = [read.differences(next(sums)) for _ in range(len(panel) // split.rows)]
+                panel += read.outcome(torch.cat(parts, dim=1))
+    return table.div_(len(draws))
+
+
+def _at(
+    chain: Chain,
+    partition: Partition,
+    colours: Int[Tensor, " p"],
+    found: tuple[Window, ...],
+    upper: int,
+) -> Split:
+    first = tuple(window for window in found if window.highest < upper)
+    second = found[len(first) :]
+    lower = min([upper, *(window.features[0] for window in second)])
+    widths = [layer.out_features for layer in chain.tail if isinstance(layer, nn.Linear)]
+    rows = max(1, CACHE // max(len(chain.bias), *widths, 1))
+    rows = 1 << min(upper, rows.bit_length() - 1)
+    return Split(chain, partition, colours, first, second, lower, upper, rows)
+
+
+def _size(split: Split, p: int) -> int:
+    """How many numbers the two tables hold."""
+    return ((1 << split.upper) + (1 << p - split.lower)) * len(split.chain.bias)
+
+
+def _sums(
+    split: Split, x: Float[Tensor, "*features"], r: Float[Tensor, "*features"]
 ) -> Iterator[Float[Tensor, "m hidden"]]:
     """What comes out of the linear layer for all 2^p sets of x's features replaced by r's.
 
-    In numeric order, 2^upper sets at a time; the rows are written over by the next ones.
+    In numeric order, `split.rows` sets at a time; the rows are written over by the next ones.
     """
-    lower, upper, p = split.lower, split.upper, partition.p
-    low = _half(split, partition, x, r, range(upper), split.first) + split.linear.bias
-    high = _half(split, partition, x, r, range(lower, p), ~split.first)
-    low = low.view(2 ** (upper - lower), 2**lower, -1)
-    buffer = torch.empty_like(low)
-    for part in high.view(2 ** (p - upper), 2 ** (upper - lower), 1, -1):
-        yield torch.add(low, part, out=buffer).flatten(0, 1)
+    lower, upper, p = split.lower, split.upper, split.partition.p
+    seen = answers(split.chain, split.partition, split.colours, x, r)
+    hidden = len(split.chain.bias)
+    low = _summed(split.first, seen, range(upper), hidden) + split.chain.bias
+    high = _summed(split.second, seen, range(lower, p), hidden)
+    # A part is some of the first table's rows: whole runs of those that one of the second's rows
+    # goes with, or a piece of one run.
+    run = 2**lower
+    low = low.view(-1, max(1, split.rows // run), min(split.rows, run), hidden)
+    buffer = torch.empty_like(low[0])
+    for rest in high.view(2 ** (p - upper), -1, low.shape[1], 1, hidden):
+        for number, part in enumerate(low):
+            own = rest[number * low.shape[2] // run]
+            yield torch.add(part, own, out=buffer).flatten(0, 1)
 
 
-def _half(
-    split: Split,
-    partition: Partition,
-    x: Float[Tensor, "*features"],
-    r: Float[Tensor, "*features"],
-    features: range,
-    positions: Bool[Tensor, " d"],
-) -> Float[Tensor, "m hidden"]:
-    """The sum over `positions` for all sets of `features`, the others kept."""
-    masks = torch.zeros(2 ** len(features), partition.p, dtype=torch.bool)
-    numbers = torch.arange(len(masks))
-    for bit, feature in enumerate(features):
-        masks[:, feature] = (numbers >> bit) & 1 == 1
-    weight = split.linear.weight[:, positions].t()
-    rows = ROWS if x.ndim == 3 else len(masks)
-    return torch.cat(
-        [
-            split.local(torch.where(partition.positions(some), r, x)).flatten(1)[:, positions]
-            @ weight
-            for some in masks.split(rows)
-        ]
-    )
-
-
-def _parts(module: nn.Module | None) -> tuple[nn.Sequential, nn.Linear, nn.Sequential] | None:
-    # Exact types: a subclass may do more than its base says. Hooks are left out, by which calls
-    # are counted; one that changes the answer shows when the table is checked.
-    layers = list(module) if type(module) is nn.Sequential else []
-    at = next((i for i, layer in enumerate(layers) if isinstance(layer, nn.Flatten)), len(layers))
-    local, rest = layers[:at], layers[at + 1 :]
-    if not rest or type(rest[0]) is not nn.Linear or rest[0].bias is None:
-        return None
-    if layers[at].start_dim != 1 or layers[at].end_dim != -1 or not all(map(_is_local, local)):
-        return None
-    return nn.Sequential(*local), rest[0], nn.Sequential(*rest[1:])
-
-
-def _is_local(layer: nn.Module) -> bool:
-    if type(layer) is nn.Conv2d:
-        return layer.padding_mode == "zeros"
-    return type(layer) in (nn.MaxPool2d, *_POINTWISE)
-
-
-def _receptive(local: nn.Sequential, partition: Partition) -> Bool[Tensor, "d p"]:
-    """Which features each flat position behind the local layers sees."""
-    masks = partition.positions(torch.eye(partition.p, dtype=torch.bool)).float()
-    for layer in local:
-        if isinstance(layer, nn.Conv2d):
-            ones = torch.ones_like(layer.weight, dtype=torch.float32)
-            masks = functional.conv2d(
-                masks,
-                ones,
-                stride=layer.stride,
-                padding=layer.padding,
-                dilation=layer.dilation,
-                groups=layer.groups,
-            ).sign()
-        elif isinstance(layer, nn.MaxPool2d):
-            masks = layer(masks)
-    return masks.flatten(1).t() > 0
-
-
-def _inputs(split: Split, p: int) -> int:
-    """How many inputs go through the local layers."""
-    return (1 << split.upper) + (1 << (p - split.lower))
+def _summed(
+    found: tuple[Window, ...], seen: Float[Tensor, "colourings d"], features: range, hidden: int
+) -> Float[Tensor, "sets hidden"]:
+    """The sum over the windows' positions for all sets of `features`."""
+    total = seen.new_zeros(1, hidden)
+    known = 0
+    for window in found:  # ascending in the highest feature: the table only grows
+        bits = window.highest + 1 - features.start
+        if bits > known:
+            total, known = total.repeat(2 ** (bits - known), 1), bits
+        seeing = [features.start + bit in window.features for bit in reversed(range(known))]
+        part = window.summed(seen).view(*(1 + sees for sees in seeing), hidden)
+        total.view(*[2] * known, hidden).add_(part)
+    return total.repeat(2 ** (len(features) - known), 1)

@@ -1,6 +1,7 @@
 """What an attribution method is asked, and what it answers."""
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,6 +13,7 @@ from bench.models.base import Model
 from bench.models.chunks import rows_at_once
 from bench.models.network import Network, as_margins
 from bench.setfunction.first_layer import FirstLayer, first_layer
+from bench.setfunction.memory_format import channels_last, takes_channels_last
 from bench.setfunction.outcome import G, outcome
 from bench.setfunction.partition import Partition
 from bench.setfunction.reference import Reference
@@ -44,7 +46,7 @@ class AttributionProblem:
     def __post_init__(self) -> None:
         shape = self.inputs.shape[1:]
         for name, found in (
-            ("partition", self.partition.membership.shape),
+            ("partition", self.partition.shape),
             ("reference", self.reference.draws.shape[2:]),
         ):
             if found != shape:
@@ -52,6 +54,9 @@ class AttributionProblem:
         if len(self.reference.draws) not in (1, self.n):
             sets = len(self.reference.draws)
             raise ValueError(f"the reference has draws for {sets} instances, there are {self.n}")
+        if self.partition.own and len(self.partition.membership) != self.n:
+            parted = len(self.partition.membership)
+            raise ValueError(f"the partition is of {parted} instances, there are {self.n}")
         classes = range(max(1, self.model.n_classes))
         if self.targets.shape != (self.n,) or any(int(c) not in classes for c in self.targets):
             raise ValueError(
@@ -69,6 +74,20 @@ class AttributionProblem:
     def p(self) -> int:
         """How many features there are."""
         return self.partition.p
+
+    def to(self, device: str | torch.device) -> "AttributionProblem":
+        """The problem on that device, where the model is a network; the model is copied."""
+        if not isinstance(self.model, Network):
+            return self
+        module = copy.deepcopy(self.model.module).to(device)
+        return AttributionProblem(
+            replace(self.model, module=module),
+            self.inputs.to(device),
+            self.targets.to(device),
+            replace(self.partition, membership=self.partition.membership.to(device)),
+            Reference(self.reference.draws.to(device)),
+            self.g,
+        )
 
     @property
     def baseline(self) -> Float[Tensor, "n *features"]:
@@ -153,7 +172,7 @@ class AttributionProblem:
 
     def _checked(self, masks: Masks, found: Float[Tensor, "n m"]) -> Float[np.ndarray, "n m"]:
         """The values counted; raises `ArithmeticError` where one isn't finite."""
-        values: np.ndarray = found.numpy()
+        values: np.ndarray = found.cpu().numpy()
         self.model.calls.values += values.size
         if not np.isfinite(values).all():
             row, at = np.argwhere(~np.isfinite(values))[0]
@@ -170,7 +189,7 @@ class AttributionProblem:
         m, draws = masks.shape[-2], self.reference.count
         values = torch.empty(self.n, m, dtype=torch.float64)
         each = masks if masks.ndim == 3 else masks[None]
-        deleted = torch.from_numpy(each).to(first.effects.dtype)
+        deleted = torch.from_numpy(each).to(first.effects)
         for at, some, outputs in first.outputs(deleted):
             targets = self.targets[at].repeat_interleave(draws * outputs.shape[2])
             margins = as_margins(outputs.flatten(0, 2), self.model.n_classes)
@@ -193,8 +212,10 @@ class AttributionProblem:
         self, masks: Bool[Tensor, "b p"], rows: Int[Tensor, " b"]
     ) -> Float[Tensor, " b"]:
         draws = self.reference.of(rows)
-        deleted = self.partition.positions(masks)
+        deleted = self.partition.positions(masks.to(self.inputs.device), rows)
         points = torch.where(deleted[:, None], draws, self.inputs[rows][:, None]).flatten(0, 1)
+        if points.ndim == 4 and takes_channels_last(self.model.module):
+            points = channels_last(points)
         found = self.output(points, rows.repeat_interleave(draws.shape[1]))
         return found.view(len(rows), -1).mean(1)
 

@@ -24,7 +24,7 @@ class Shapley:
     Shapley, *A Value for n-Person Games*, 1953, eq. 12.
     """
 
-    exact_up_to: int = 16
+    exact_up_to: int = 20
 
     version: ClassVar[int] = 1
     needs: ClassVar[frozenset[Capability]] = frozenset({"black_box"})

@@ -12,6 +12,7 @@ from bench.setfunction.lattice import least_area
 from bench.setfunction.orders import along, trapezoid
 from bench.setfunction.table import (
     Tabulated,
+    banzhaf_values,
     check_table,
     least_by_size,
     masks_of,
@@ -54,15 +55,55 @@ def test_programme_equals_all_orders(p: int):
         assert differences[joint] == pytest.approx(ideal.joint[row], abs=1e-12)
 
 
-@pytest.mark.parametrize("p", [1, 2, 9, 12])
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("p", [1, 3, 4, 5, 6])
+def test_objectives_equal_all_orders(p: int, compiled: bool):
+    """T5 by either way: the least sum of F, -F, F(S) - F(complement), and its order attains it."""
+    if compiled:
+        pytest.importorskip("numba")
+    table = tables(3, p, p)
+    costs = {"least": table, "most": -table, "joint": table - table[:, ::-1]}
+    for objective, cost in costs.items():
+        sums, orders = least_area(table, objective, compiled=compiled)
+        for row, f in enumerate(cost):
+            best = min(literal_area(f, order) for order in permutations(range(p)))
+            assert sums[row] == pytest.approx(best, abs=1e-12)
+            assert literal_area(f, tuple(orders[row].tolist())) == pytest.approx(best, abs=1e-12)
+
+
+@pytest.mark.parametrize("p", [1, 2, 3, 4, 9, 12])
 def test_compiled_and_plain_programme_give_equal_bits(p: int):
-    """numba runs the same sums in the same order."""
+    """numba runs the same sums in the same order, on any memory layout, ties included."""
     pytest.importorskip("numba")
-    table = tables(3, p)
-    for cost in (table, -table, table - table[:, ::-1]):
-        plain, compiled = (least_area(cost, compiled=how) for how in (False, True))
-        np.testing.assert_array_equal(plain[0], compiled[0])
-        np.testing.assert_array_equal(plain[1], compiled[1])
+    rng = np.random.default_rng(p)
+    tied = rng.integers(3, size=(4, 2**p)).astype(float)
+    layouts = (tables(3, p), np.asfortranarray(tables(3, p)), tables(6, p)[::2], tied, tied * 0)
+    for table in layouts:
+        for objective in ("least", "most", "joint"):
+            plain, compiled = (least_area(table, objective, compiled=how) for how in (False, True))
+            np.testing.assert_array_equal(plain[0], compiled[0])
+            np.testing.assert_array_equal(plain[1], compiled[1])
+
+
+def test_programme_reads_the_table_only():
+    """The table stays as it is, and may be read only, as one from a file is."""
+    table = tables(2, 9)
+    before = table.copy()
+    table.flags.writeable = False
+    for compiled in (False, True):
+        least_area(table, "joint", compiled=compiled)
+    np.testing.assert_array_equal(table, before)
+
+
+def test_joint_order_attains_its_sum_on_a_saturated_table():
+    """J of the order found is J*, also where all F but a few are 1 - 1e-9 and less apart."""
+    rng, p = np.random.default_rng(0), 14
+    score = masks_of(np.arange(2**p), p) @ rng.exponential(size=(p, 3)).round(2)
+    table = 1 / (1 + np.exp(2 * score.T - 22))
+    sums, orders = least_area(table, "joint")
+    value, reverse = Tabulated(table), orders[:, None, ::-1]
+    attained = (along(value, reverse) - along(value, orders[:, None])) @ trapezoid(p)
+    np.testing.assert_allclose(attained[:, 0], -sums, rtol=0, atol=1e-14)
 
 
 def test_programme_without_numba(monkeypatch: pytest.MonkeyPatch):
@@ -123,6 +164,10 @@ def test_a_wrong_table_is_found_out():
     check_table(value.table, numbers, direct)
     with pytest.raises(ArithmeticError, match="differs from direct calls"):
         check_table(value.table[:, ::-1], numbers, direct)
+    spoilt = value.table.copy()
+    spoilt[1, np.setdiff1d(np.arange(2**10), numbers)[0]] = np.nan
+    with pytest.raises(ArithmeticError, match="NaN or infinite"):
+        check_table(spoilt, numbers, direct)
 
 
 def test_by_size():
@@ -147,6 +192,29 @@ def test_shapley_values_are_means_over_orders(p: int):
     found = shapley_values(table)
     np.testing.assert_allclose(found, expected / factorial(p), atol=1e-12)
     np.testing.assert_allclose(found.sum(1), table[:, 0] - table[:, -1], atol=1e-12)
+
+
+@pytest.mark.parametrize("p", [1, 2, 5])
+def test_banzhaf_values_are_means_over_sets(p: int):
+    """The mean over all sets of others of what a feature takes when it is deleted."""
+    table = tables(2, p)
+    expected = np.zeros((2, p))
+    for feature in range(p):
+        for s in range(2**p):
+            if not s >> feature & 1:
+                expected[:, feature] += table[:, s] - table[:, s | 1 << feature]
+    np.testing.assert_allclose(banzhaf_values(table), expected / 2 ** (p - 1), atol=1e-12)
+
+
+def test_a_feature_that_F_does_not_know_gets_exactly_nothing():
+    """So that it ties with the others like it."""
+    p, unknown = 9, [0, 4, 8]
+    known = masks_of(np.arange(2**p), p)
+    known[:, unknown] = False
+    table = tables(2, p)[:, numbers_of(known)]
+    for values in (shapley_values(table), banzhaf_values(table)):
+        assert (values[:, unknown] == 0).all()
+        assert (np.delete(values, unknown, axis=1) != 0).all()
 
 
 def test_best_known_is_never_above_the_exact_ideal():

@@ -40,6 +40,8 @@ class AttributionSetting:
     draws : how many draws where the reference is random.
     g : the number looked at, see `bench.setfunction.outcome`; a regression's output itself.
     exact_up_to : the ideal is exact up to this number of features, the best known beyond.
+    certify : multiplications an instance that may be spent, beyond `exact_up_to`, on bounds of
+        what any order reaches, see `bench.setfunction.certificate.Effort`; 0 for none.
     shuffles : random orders of tied features over which scores are averaged.
     perturbed : how many noisy copies of the inputs the method explains as well, by which
         max_sensitivity is measured; its costs are then those of all it explained.
@@ -56,6 +58,7 @@ class AttributionSetting:
     draws: int = 32
     g: Literal["probability", "logit", "margin", "label"] = "probability"
     exact_up_to: int = 20
+    certify: float = 4e9
     shuffles: int = 16
     perturbed: int = 0
     radius: float = 0.02
@@ -73,6 +76,8 @@ class AttributionSetting:
                 f"perturbed={self.perturbed}, radius={self.radius}: wanted 0 or more copies, and "
                 "a radius above 0"
             )
+        if not self.certify >= 0:
+            raise ValueError(f"certify={self.certify}: wanted 0 or more multiplications")
         if not 0 <= self.exact_up_to <= MOST_FEATURES:
             raise ValueError(f"exact_up_to={self.exact_up_to}: wanted 0 to {MOST_FEATURES}")
 
@@ -120,11 +125,14 @@ class AttributionTask:
             model,
             inputs,
             predicted(model, inputs),
-            partition(setting.partition, data, encoding),
+            partition(setting.partition, data, encoding, chosen),
             reference(setting.reference, inputs, train.inputs, setting.draws, rng=reference_rng),
             setting.g if model.n_classes else "output",
         )
-        return Case(problem, hold(problem, setting.exact_up_to, setting.shuffles, held_rng))
+        held = hold(
+            problem, setting.exact_up_to, setting.shuffles, held_rng, certify=setting.certify
+        )
+        return Case(problem, held)
 
     def adapt(
         self,

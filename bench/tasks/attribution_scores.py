@@ -344,8 +344,35 @@ def _randomisation(
 def _exactness(ideal: Ideal) -> str:
     if ideal.exact:
         return "exact"
-    error = float(ideal.chance_se.mean())
-    return f"against the best order known, not the exact one; chance estimated to {error:.1g}"
+    error, found = float(ideal.chance_se.mean()), ideal.certificate
+    note = f"against the best order known, not the exact one; chance estimated to {error:.1g}; "
+    if isinstance(found, str):
+        return f"{note}no certificate: {found}"
+    widths = found.width(ideal.joint)
+    width = float(np.nanmean(widths)) if np.isfinite(widths).any() else math.nan
+    closed = f"{found.closed.sum()} of {len(found.closed)} closed to {found.eps:g}"
+    return f"{note}II certified to {width:.2g} on average, {closed}"
+
+
+def _bracket(
+    influence: Float[np.ndarray, " n"], ideal: Ideal
+) -> Mapping[str, Sequence[float | bool | int]] | str | None:
+    """Between which numbers II lies where it isn't exact, or why that isn't known."""
+    found = ideal.certificate
+    if ideal.exact:
+        return None
+    if isinstance(found, str):
+        return found
+    low, high = found.bracket(influence, ideal.joint)
+    return {
+        "low": low.tolist(),
+        "high": high.tolist(),
+        "joint": found.joint.tolist(),
+        "least": found.least.tolist(),
+        "most": found.most.tolist(),
+        "closed": found.closed.tolist(),
+        "nodes": found.nodes.tolist(),
+    }
 
 
 def _undefined(values: Float[np.ndarray, " n"]) -> str:
@@ -370,6 +397,7 @@ def _details(
     return {
         "ideal": "exact" if ideal.exact else "best_known",
         "ideal_influence": influence.tolist(),
+        "certificate": _bracket(measured.influence, ideal),
         "best": ideal.joint.tolist(),
         "conflict": {name: numbers.tolist() for name, numbers in measured.conflict.items()},
         "nothing_deleted": measured.deletion[:, 0].tolist(),
@@ -382,7 +410,7 @@ def _details(
             "target": int(problem.targets[0]),
             "features": list(problem.partition.names),
             "values": values[0].tolist(),
-            "membership": problem.partition.membership.tolist(),
+            "membership": problem.partition.only(0).membership.tolist(),
             "pixels" if problem.inputs.ndim == 4 else "input": problem.inputs[0].tolist(),
             **_curves(measured, slice(0, 1)),
         },
@@ -419,8 +447,12 @@ def _shown(problem: AttributionProblem) -> list[dict[str, Any]]:
     low, high = some.min(), some.max()
     grey = ((some - low) / (high - low).clamp(min=1e-12) * 255).round().int()
     return [
-        {"target": int(target), "pixels": pixels.tolist()}
-        for target, pixels in zip(problem.targets, grey, strict=False)
+        {
+            "target": int(problem.targets[row]),
+            "pixels": pixels.tolist(),
+            "membership": problem.partition.only(row).membership[0].tolist(),
+        }
+        for row, pixels in enumerate(grey)
     ]
 
 

@@ -7,6 +7,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from bench.cache import Cache, cache_root
+from bench.models.network import Network
+from bench.setfunction.certificate import Certificate, Effort
+from bench.setfunction.certificate import certify as find_certificate
 from bench.setfunction.ideal import Ideal, best_known, exact_ideal
 from bench.setfunction.table import (
     SetFunction,
@@ -54,14 +57,26 @@ class Held:
 
 
 def hold(
-    problem: AttributionProblem, exact_up_to: int, shuffles: int, rng: np.random.Generator
+    problem: AttributionProblem,
+    exact_up_to: int,
+    shuffles: int,
+    rng: np.random.Generator,
+    *,
+    certify: float = 0.0,
 ) -> Held:
-    """Find the ideal, exactly for up to so many features, and draw what scores share."""
+    """Find the ideal, exactly for up to so many features, and draw what scores share.
+
+    Parameters
+    ----------
+    certify : multiplications an instance spent on bounds where it isn't exact, 0 for none.
+    """
     ties_rng, orders_rng, probes_rng = rng.spawn(3)
     table = cached_table(problem) if problem.p <= exact_up_to else None
     if table is None:
         check_repeats(problem)
         ideal = best_known(problem.value, problem.null, rng=orders_rng)
+        if certify:
+            ideal = replace(ideal, certificate=certificate(problem, ideal, certify))
     else:
         ideal = exact_ideal(table)
     value = problem.value if table is None else Tabulated(table)
@@ -77,6 +92,23 @@ def hold(
         ends[:, :1] - value(probes),
         ends[:, 0] - ends[:, 1],
         int(probes_rng.integers(2**63)),
+    )
+
+
+def certificate(problem: AttributionProblem, best: Ideal, products: float) -> Certificate | str:
+    """Bounds of what any order reaches, or why there are none."""
+    if not isinstance(problem.model, Network):
+        return "the model is no network"
+    return find_certificate(
+        problem.model.module,
+        problem.inputs,
+        problem.targets,
+        problem.reference,
+        problem.partition,
+        problem.g,
+        best.orders,
+        best.joint,
+        Effort(products=products),
     )
 
 

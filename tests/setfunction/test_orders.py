@@ -1,19 +1,32 @@
-"""Greedy orders and the polish, against loops that follow their words."""
+"""Greedy orders, the polish and windows, against loops that follow their words."""
 
+from itertools import permutations
 from typing import get_args
 
 import numpy as np
 import pytest
 
-from bench.setfunction.ideal import exact_ideal
+from bench.setfunction import window as windows
+from bench.setfunction.ideal import best_known, exact_ideal
 from bench.setfunction.orders import Direction, along, greedy, polish, prefixes, trapezoid
 from bench.setfunction.table import Tabulated
+from bench.setfunction.window import window
 
 DIRECTIONS = get_args(Direction)
 
 
 def tables(n: int, p: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).random((n, 2**p))
+
+
+def smooth_tables(n: int, p: int) -> np.ndarray:
+    """A logistic function of pairwise interactions."""
+    rng = np.random.default_rng(0)
+    masks = ((np.arange(2**p)[:, None] >> np.arange(p)) & 1).astype(float)
+    pairs = rng.normal(size=(n, p, p)) / 2
+    margins = masks @ rng.normal(size=(n, p, 1)) * 2
+    margins = margins[..., 0] + np.einsum("si,nij,sj->ns", masks, pairs, masks)
+    return 1 / (1 + np.exp(margins))
 
 
 def influence(value: Tabulated, orders: np.ndarray) -> np.ndarray:
@@ -122,7 +135,87 @@ def test_where_nothing_differs_all_features_tie(direction: Direction):
     """A constant F makes no feature more influential than another."""
     value = Tabulated(np.full((2, 32), 0.3))
     assert not greedy(value, 2, 5, direction).values.any()
-    assert not polish(value, np.tile(np.arange(5), (2, 1))).values.any()
+    for improved in (polish, window):
+        assert not improved(value, np.tile(np.arange(5), (2, 1))).values.any()
+
+
+def literal_window(f: np.ndarray, p: int, order: list[int], start: int, width: int) -> list[int]:
+    """The best of all orders of one run of neighbours."""
+    value = Tabulated(f[None])
+    run = order[start : start + width]
+    tried = [[*order[:start], *r, *order[start + width :]] for r in permutations(run)]
+    return max(tried, key=lambda o: influence(value, np.array([o]))[0])
+
+
+@pytest.mark.parametrize("width", [2, 3, 4])
+def test_window_is_the_literal_search_run_by_run(width: int):
+    """One sweep: each run takes the best of all its orders, the runs one after another."""
+    p = 7
+    table = tables(5, p, 2)
+    orders = np.stack([np.random.default_rng(i).permutation(p) for i in range(5)])
+    found = window(Tabulated(table), orders, width, sweeps=1).orders
+    starts = sorted({*range(0, p - width, max(1, width // 2)), p - width})
+    for row, order in enumerate(orders.tolist()):
+        for start in starts:
+            order = literal_window(table[row], p, order, start, width)
+        assert found[row].tolist() == order
+
+
+@pytest.mark.parametrize("p", [1, 2, 5, 8])
+def test_a_window_of_all_features_is_the_exact_optimum(p: int):
+    """For J, A_min and A_max alike, from any start."""
+    value = Tabulated(tables(6, p, 3))
+    ideal = exact_ideal(value.table)
+    start = np.tile(np.arange(p), (6, 1))
+    weights = trapezoid(p)
+    joint = window(value, start, p + 2).orders
+    np.testing.assert_allclose(influence(value, joint), ideal.joint, atol=1e-12)
+    least = window(value, start, p + 2, aim="least").orders[:, None]
+    np.testing.assert_allclose(along(value, least)[:, 0] @ weights, ideal.least)
+    most = window(value, start, p + 2, aim="most").orders[:, None, ::-1]
+    np.testing.assert_allclose(along(value, most)[:, 0] @ weights, ideal.most)
+
+
+@pytest.mark.parametrize("width", [2, 3, 6])
+def test_window_never_lowers_and_ends_in_a_swap_optimum(width: int):
+    """J rises or stays, sweep by sweep; at the end no swap of neighbours raises it."""
+    p = 9
+    value = Tabulated(tables(8, p, 4))
+    orders = np.stack([np.random.default_rng(i).permutation(p) for i in range(8)])
+    before = influence(value, orders)
+    for sweeps in range(1, 4):
+        after = influence(value, window(value, orders, width, sweeps=sweeps).orders)
+        assert (after >= before - 1e-12).all()
+        before = after
+    ended = window(value, orders, width, sweeps=50).orders
+    np.testing.assert_array_equal(polish(value, ended).orders, ended)
+    np.testing.assert_array_equal(window(value, ended, width).orders, ended)
+
+
+def test_window_asks_no_more_at_once_than_it_may(monkeypatch: pytest.MonkeyPatch):
+    """In parts, the same."""
+    value = Tabulated(tables(6, 8, 5))
+    orders = np.tile(np.arange(8), (6, 1))
+    whole = window(value, orders, 5).orders
+    monkeypatch.setattr(windows, "MASKED", 6 * 8 * 3)
+    np.testing.assert_array_equal(window(value, orders, 5).orders, whole)
+
+
+def test_window_refuses_a_width_of_one():
+    """Nothing is ordered then."""
+    with pytest.raises(ValueError, match="width=1"):
+        window(Tabulated(tables(1, 3)), np.array([[0, 1, 2]]), 1)
+
+
+def test_the_best_known_order_is_the_exact_optimum():
+    """J* of arbitrary tables, which are far harder than networks' ones, on nearly all rows."""
+    value = Tabulated(smooth_tables(40, 10))
+    found = best_known(value, np.zeros((40, 10), dtype=bool), rng=np.random.default_rng(0))
+    exact = exact_ideal(value.table)
+    assert (found.joint <= exact.joint + 1e-12).all()
+    assert (found.joint >= exact.joint * (1 - 1e-9)).mean() >= 0.95
+    assert (found.least >= exact.least - 1e-12).all()
+    assert (found.most <= exact.most + 1e-12).all()
 
 
 def test_prefixes():

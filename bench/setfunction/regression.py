@@ -10,9 +10,17 @@ from itertools import combinations
 from typing import Literal
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float
 
 from bench.setfunction.table import SetFunction
+
+NUMBERS = 2**24
+"""Entries of the systems that are solved at once."""
+
+SINGULAR = 1e-5
+"""Least pivot of a factor, relative to the largest, that is told from 0: its square is the
+matrix's, of which 1e-10 is left to rounding."""
 
 
 @dataclass(frozen=True)
@@ -32,32 +40,44 @@ class Design:
 def shapley_design(p: int, samples: int, *, rng: np.random.Generator) -> Design:
     """Sets with the Shapley kernel (p - 1) / (C(p, s) s (p - s)) for s kept features.
 
-    From the outside in, the pairs of sizes s and p - s whose sets all fit in their share of
-    `samples` are enumerated; of the other sizes sets are drawn by their weight, each with its
-    complement. With 2^p - 2 samples or more every set is there and the answer is exact.
+    Pairs of sizes s and p - s get a part of `samples` by the root of their share of the kernel's
+    mass, between the kernel itself and leverage scores, which are equal for all sizes. From the
+    outside in, sizes whose sets all fit in their part are enumerated; of the others random sets
+    are drawn, each with its complement, a size's features as evenly as its number of sets
+    allows. With 2^p - 2 samples or more every set is there and the answer is exact.
 
     References
     ----------
     Lundberg, Lee, *A Unified Approach to Interpreting Model Predictions*, NeurIPS 2017, Thm. 2.
     Covert, Lee, *Improving KernelSHAP*, AISTATS 2021, Sec. 3.3 (pairs).
+    Musco, Witter, *Provably Accurate Shapley Value Estimation via Leverage Score Sampling*,
+    ICLR 2025 (sizes).
     """
     sizes = np.arange(1, p // 2 + 1)
     mass = (p - 1) / (sizes * (p - sizes)) * np.where(2 * sizes == p, 1, 2)
     mass /= mass.sum() if p > 1 else 1.0
+    counts = [math.comb(p, int(size)) * (1 if 2 * size == p else 2) for size in sizes]
     kept, weights = [np.zeros((0, p), dtype=bool)], [np.zeros(0)]
     done, budget = 0, samples
-    for size, share in zip(sizes, mass, strict=True):
-        count = math.comb(p, size) * (1 if 2 * size == p else 2)
-        if budget * share / mass[done:].sum() < count * (1 - 1e-9):
+    for size, share, count in zip(sizes, mass, counts, strict=True):
+        part = np.sqrt(share) / np.sqrt(mass[done:]).sum()
+        if budget * part < count and budget < sum(counts[done:]):
             break
         kept.append(_all_of_sizes(p, int(size)))
         weights.append(np.full(count, share / count))
         done, budget = done + 1, budget - count
     left, pairs = mass[done:], budget // 2
     if left.size and pairs:
-        drawn = _random_of_sizes(p, rng.choice(sizes[done:], pairs, p=left / left.sum()), rng)
-        kept += [drawn, ~drawn]
-        weights.append(np.full(2 * pairs, left.sum() / (2 * pairs)))
+        parts = np.sqrt(left) / np.sqrt(left).sum()
+        # One random start and even steps: each size gets its part to within one pair.
+        steps = (np.arange(pairs) + rng.random()) / pairs
+        which = np.minimum(np.searchsorted(parts.cumsum(), steps), len(parts) - 1)
+        numbers = np.bincount(which, minlength=len(parts))
+        drawn = [_even(p, int(s), int(m), rng) for s, m in zip(sizes[done:], numbers, strict=True)]
+        each = np.repeat(left / parts, numbers)
+        each *= left.sum() / (2 * each.sum())
+        kept += [*drawn, *(~some for some in drawn)]
+        weights += [each, each]
     return Design(np.concatenate(kept), np.concatenate(weights))
 
 
@@ -100,13 +120,14 @@ def shapley_regression(
     total = ends[:, 0] - ends[:, 1]
     gains = value(~design.kept) - ends[:, 1:] if len(design.kept) else np.zeros((len(null), 0))
     gram, moments = _normal_equations(design.kept.astype(float), design.weights, gains, null)
-    # With the multiplier of sum beta = total; the pseudo-inverse serves too few masks as well.
-    bordered, wanted = np.zeros((len(null), p + 1, p + 1)), np.zeros((len(null), p + 1))
-    bordered[:, :p, :p], wanted[:, :p] = gram, moments
-    bordered[:, :p, p] = bordered[:, p, :p] = ~null
-    wanted[:, p] = total
-    coefficients: np.ndarray = _solved(bordered, wanted)[:, :p]
-    coefficients[null] = 0.0
+    # The multiplier of sum beta = total moves the free solution along gram^-1 1.
+    solved, sound = _solved(gram, null, np.stack([moments, 1.0 * ~null], axis=2))
+    free, way = solved[:, :, 0], solved[:, :, 1]
+    length = way.sum(axis=1)
+    missing = (total - free.sum(axis=1)) / np.where(length > 0, length, 1.0)
+    coefficients: np.ndarray = free + missing[:, None] * way
+    for row in np.flatnonzero(~sound):
+        coefficients[row] = _least(gram, null[row], moments[row], total[row])
     return coefficients
 
 
@@ -127,8 +148,10 @@ def ridge_regression(
     residual = values - (values @ share)[:, None]
     gram, moments = _normal_equations(centred, design.weights, residual, null)
     gram = gram + penalty * np.eye(null.shape[1])
-    coefficients = _solved(gram, moments)
-    coefficients[null] = 0.0
+    solved, sound = _solved(gram, null, moments[:, :, None])
+    coefficients: np.ndarray = solved[:, :, 0]
+    for row in np.flatnonzero(~sound):
+        coefficients[row] = _least(gram, null[row], moments[row])
     return coefficients
 
 
@@ -137,21 +160,54 @@ def _normal_equations(
     weights: Float[np.ndarray, " m"],
     values: Float[np.ndarray, "n m"],
     null: Bool[np.ndarray, "n p"],
-) -> tuple[Float[np.ndarray, "n p p"], Float[np.ndarray, "n p"]]:
-    """The one Gram matrix with each instance's null features taken out, and Z' W values."""
+) -> tuple[Float[np.ndarray, "p p"], Float[np.ndarray, "n p"]]:
+    """The one Gram matrix, and each instance's Z' W values with 0 at its null features."""
     weighted = kept * weights[:, None]
-    live = ~null
-    gram = np.where(live[:, :, None] & live[:, None], kept.T @ weighted, np.eye(null.shape[1]))
-    return gram, np.where(live, values @ weighted, 0.0)
+    return kept.T @ weighted, np.where(null, 0.0, values @ weighted)
 
 
 def _solved(
-    matrices: Float[np.ndarray, "n q q"], vectors: Float[np.ndarray, "n q"]
-) -> Float[np.ndarray, "n q"]:
-    """The least of the least-squares solutions of symmetric systems."""
-    inverses = np.linalg.pinv(matrices, rcond=1e-10, hermitian=True)
-    solved: np.ndarray = (inverses @ vectors[:, :, None])[:, :, 0]
-    return solved
+    gram: Float[np.ndarray, "p p"],
+    null: Bool[np.ndarray, "n p"],
+    vectors: Float[np.ndarray, "n p k"],
+) -> tuple[Float[np.ndarray, "n p k"], Bool[np.ndarray, " n"]]:
+    """The solutions where null features have no row and column, and which of them are sound.
+
+    Instances with the same null features share one factorisation.
+    """
+    n, p = null.shape
+    solved, sound = np.zeros(vectors.shape), np.zeros(n, dtype=bool)
+    step = max(1, NUMBERS // p**2)
+    for some in (slice(start, start + step) for start in range(0, n, step)):
+        patterns, of_row = np.unique(null[some], axis=0, return_inverse=True)
+        live = ~patterns
+        systems = np.where(live[:, :, None] & live[:, None], gram, np.eye(p) * gram.max())
+        factors, failed = torch.linalg.cholesky_ex(torch.from_numpy(systems))
+        pivots = factors.diagonal(dim1=1, dim2=2)
+        good = (failed == 0) & (pivots.amin(1) > SINGULAR * pivots.amax(1))
+        factors[~good] = torch.eye(p, dtype=factors.dtype)
+        inverses = torch.cholesky_inverse(factors).numpy()
+        solved[some] = inverses[of_row.reshape(-1)] @ vectors[some]
+        sound[some] = good.numpy()[of_row.reshape(-1)]
+    return solved, sound
+
+
+def _least(
+    gram: Float[np.ndarray, "p p"],
+    null: Bool[np.ndarray, " p"],
+    moments: Float[np.ndarray, " p"],
+    total: float | None = None,
+) -> Float[np.ndarray, " p"]:
+    """One instance's least solution where too few masks leave many; summing to `total`."""
+    live, border = np.flatnonzero(~null), 0 if total is None else 1
+    matrix = np.zeros((len(live) + border, len(live) + border))
+    matrix[: len(live), : len(live)] = gram[np.ix_(live, live)]
+    matrix[len(live) :, : len(live)] = matrix[: len(live), len(live) :] = 1.0
+    wanted = np.concatenate([moments[live], [total] * border])
+    found = np.zeros(len(null))
+    inverse = np.linalg.pinv(matrix, rcond=1e-10, hermitian=True)
+    found[live] = (inverse @ wanted)[: len(live)]
+    return found
 
 
 def _all_of_sizes(p: int, size: int) -> Bool[np.ndarray, "m p"]:
@@ -162,10 +218,11 @@ def _all_of_sizes(p: int, size: int) -> Bool[np.ndarray, "m p"]:
     return masks if 2 * size == p else np.concatenate([masks, ~masks])
 
 
-def _random_of_sizes(
-    p: int, sizes: np.ndarray, rng: np.random.Generator
-) -> Bool[np.ndarray, "m p"]:
-    """A random set of each of these sizes."""
-    ranks = rng.random((len(sizes), p)).argsort(axis=1).argsort(axis=1)
-    drawn: np.ndarray = ranks < sizes[:, None]
-    return drawn
+def _even(p: int, size: int, count: int, rng: np.random.Generator) -> Bool[np.ndarray, "m p"]:
+    """Random sets of `size`, cut one after the other from random orders of all features."""
+    cuts = p // size
+    orders = rng.random((-(-count // cuts), p)).argsort(axis=1)
+    members = orders[:, : cuts * size].reshape(-1, size)[:count]
+    masks = np.zeros((count, p), dtype=bool)
+    np.put_along_axis(masks, members, True, axis=1)
+    return masks

@@ -29,7 +29,7 @@ class KernelSHAP:
 
     samples: int = 500
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs: ClassVar[frozenset[Capability]] = frozenset({"black_box"})
 
     def __post_init__(self) -> None:

@@ -138,23 +138,67 @@ def test_one_mask_matrix_serves_all_instances():
     np.testing.assert_allclose(together[2:3], alone, atol=1e-10)
 
 
-def test_sizes_are_drawn_by_their_kernel_mass():
-    """p = 12, 70 samples: size 1 is enumerated, 23 pairs are drawn of sizes 2 to 6.
+def test_sizes_get_samples_by_the_root_of_their_kernel_mass():
+    """p = 12, 120 samples: size 1 is enumerated, 48 pairs are of sizes 2 to 6.
 
-    Their shares over 300 designs are within 5 standard deviations of the kernel's mass.
+    Each size has its part of the pairs to within one, and on average over 300 random starts the
+    kernel's mass for its weight.
     """
     p = 12
     kernel = np.array([comb(p, s) * (p - 1) / (comb(p, s) * s * (p - s)) for s in range(1, p)])
     mass = np.array([kernel[s - 1] + (kernel[p - s - 1] if 2 * s < p else 0) for s in range(1, 7)])
     mass /= mass.sum()
-    counts = np.zeros(7)
+    parts = np.sqrt(mass[1:]) / np.sqrt(mass[1:]).sum()
+    weights = np.zeros((300, 7))
     for seed in range(300):
-        design = shapley_design(p, 70, rng=np.random.default_rng(seed))
+        design = shapley_design(p, 120, rng=np.random.default_rng(seed))
         sizes = np.minimum(design.kept.sum(1), p - design.kept.sum(1))
-        assert (sizes == 1).sum() == 24
-        assert design.weights[sizes == 1].sum() == pytest.approx(mass[0])
-        counts += np.bincount(sizes, minlength=7) / 2
-    expected, pairs = mass[1:] / mass[1:].sum(), 300 * 23
-    assert counts[2:].sum() == pairs
-    spread = np.sqrt(expected * (1 - expected) / pairs)
-    assert (np.abs(counts[2:] / pairs - expected) < 5 * spread).all()
+        pairs = np.bincount(sizes, minlength=7) / 2
+        assert pairs[1] == 12
+        assert (np.abs(pairs[2:] - 48 * parts) < 1).all()
+        weights[seed] = np.bincount(sizes, design.weights, minlength=7)
+    np.testing.assert_allclose(weights[:, 1], mass[0], rtol=1e-12)
+    spread = weights[:, 2:].std(axis=0, ddof=1) / np.sqrt(300)
+    assert (np.abs(weights[:, 2:].mean(axis=0) - mass[1:]) < 5 * spread + 1e-3).all()
+
+
+def test_features_come_evenly_within_a_size():
+    """Sets of a size are cut from orders of all 20 features: those of one order share none."""
+    design = shapley_design(20, 400, rng=np.random.default_rng(0))
+    for size in range(2, 10):
+        sets = design.kept[design.kept.sum(1) == size]
+        cuts = 20 // size
+        for first in range(0, len(sets), cuts):
+            assert sets[first : first + cuts].sum(0).max() == 1
+
+
+def test_random_features_of_a_size_are_all_alike():
+    """Over 400 designs each pair of features is kept together as often as any other pair."""
+    p, together = 8, np.zeros((8, 8))
+    for seed in range(400):
+        kept = shapley_design(p, 60, rng=np.random.default_rng(seed)).kept
+        together += kept[kept.sum(1) == 3].T.astype(float) @ kept[kept.sum(1) == 3]
+    pairs = together[np.triu_indices(p, 1)]
+    assert np.abs(pairs / pairs.mean() - 1).max() < 5 / np.sqrt(pairs.mean())
+
+
+@pytest.mark.parametrize("samples", [2, 4, 12])
+def test_few_masks_give_the_least_solution(samples: int):
+    """Singular systems: the least of the coefficients that fit, summing to the drop."""
+    p, table = 6, tables(3, 6)
+    design = shapley_design(p, samples, rng=np.random.default_rng(1))
+    null = np.zeros((3, p), dtype=bool)
+    null[1, 2] = True
+    found = shapley_regression(design, Tabulated(table), null)
+    np.testing.assert_allclose(found.sum(1), table[:, 0] - table[:, -1], atol=1e-9)
+    assert found[1, 2] == 0
+    for row in range(3):
+        live = np.flatnonzero(~null[row])
+        kept, root = design.kept[:, live] * 1.0, np.sqrt(design.weights)[:, None]
+        bordered = np.zeros((len(live) + 1, len(live) + 1))
+        bordered[:-1, :-1] = (root * kept).T @ (root * kept)
+        bordered[-1, :-1] = bordered[:-1, -1] = 1
+        gains = Tabulated(table)(~design.kept)[row] - table[row, -1]
+        wanted = [*(kept.T @ (design.weights * gains)), table[row, 0] - table[row, -1]]
+        least = np.linalg.lstsq(bordered, np.array(wanted), rcond=1e-10)[0][:-1]
+        np.testing.assert_allclose(found[row, live], least, atol=1e-8)

@@ -1,5 +1,4 @@
-"""How images lie in memory: convolutions take half the time where a pixel's channels are next to
-each other."""
+"""How images lie in memory: with a pixel's channels next to each other convolutions are faster."""
 
 import torch
 from jaxtyping import Float

@@ -18,6 +18,10 @@ from bench.setfunction.reference import Reference
 NUMBERS = 2**18
 """Pre-activations made at once: a megabyte, which stays in the cache."""
 
+MOST_EFFECTS = 2**25
+"""Numbers in the table of effects, 128 MiB: beyond it the masked inputs are written out, in
+chunks that don't grow."""
+
 LARGEST = 100.0
 """Sum of effects from which on float32 differences between them lose digits that matter: the
 masked inputs are then written out."""
@@ -75,7 +79,8 @@ def first_layer(
     """The network seen from these instances; None where its first layer isn't linear,
     or each instance is parted in its own way.
 
-    None, too, where inputs are so far out that the answer would differ from the network's own.
+    None, too, where the effects would take too much memory, or inputs are so far out that the
+    answer would differ from the network's own.
     """
     if partition.own:
         return None
@@ -88,6 +93,8 @@ def first_layer(
     if not layers or type(layers[0]) is not nn.Linear:
         return None
     linear = layers[0]
+    if len(inputs) * reference.count * partition.p * linear.out_features > MOST_EFFECTS:
+        return None
     changes = reference.draws - inputs[:, None]
     effects = torch.stack(
         [

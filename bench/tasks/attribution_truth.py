@@ -113,12 +113,17 @@ def certificate(problem: AttributionProblem, best: Ideal, products: float) -> Ce
 
 
 def check_repeats(problem: AttributionProblem) -> None:
-    """Raise `ArithmeticError` where the model answers the same rows differently."""
+    """Raise `ArithmeticError` where the model answers the same rows differently.
+
+    So does a shortcut of `value` that isn't what the whole model says.
+    """
     masks = np.eye(problem.p, dtype=bool)
-    if not np.array_equal(problem.value(masks), problem.value(masks)):
+    direct = problem.direct(masks)
+    if not np.array_equal(direct, problem.direct(masks)):
         raise ArithmeticError(
             "the model answers the same row differently each time: is it in eval mode?"
         )
+    check_table(problem.value(masks), np.arange(problem.p), direct)
 
 
 def cached_table(problem: AttributionProblem) -> Float[np.ndarray, "n sets"]:

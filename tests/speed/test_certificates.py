@@ -1,4 +1,4 @@
-"""Certificates and the best known orders: how tight, how long, on the criteria of issue 3.
+"""Certificates and the best known orders: how tight, how long.
 
 `python -m pytest tests/speed/test_certificates.py --benchmark-enable -s`; one thread, CPU seconds.
 """

@@ -115,6 +115,25 @@ def test_a_linear_first_layer_saves_writing_inputs(own_draws: bool):
     assert (since.values, since.forward) == (2 * 4 * 20, 4 * 20 * 5)
 
 
+def test_a_table_of_effects_that_is_too_large_is_not_made(monkeypatch: pytest.MonkeyPatch):
+    """n k p hidden numbers are the limit; beyond it the answer is the same, from the inputs."""
+    found, masks = problem(draws=3), masks_of(np.arange(16), 4)
+    wanted = found.value(masks)
+    monkeypatch.setattr(first_module, "MOST_EFFECTS", 3 * 3 * 4 * 5)
+    assert found._first_layer() is not None
+    monkeypatch.setattr(first_module, "MOST_EFFECTS", 3 * 3 * 4 * 5 - 1)
+    assert found._first_layer() is None
+    np.testing.assert_allclose(found.value(masks), wanted, atol=1e-6)
+
+
+def test_a_shortcut_past_what_the_model_says_is_found():
+    """A hook that changes the network's answer is unknown to its layers: no silent difference."""
+    found = problem()
+    found.model.module.register_forward_hook(lambda _module, _inputs, outputs: 2 * outputs)
+    with pytest.raises(ArithmeticError, match="differs from direct calls"):
+        hold(found, 0, 1, np.random.default_rng(0))
+
+
 def test_each_instance_may_have_its_own_masks():
     """`n m p` masks are those of each instance, and shared ones are the same for all."""
     found = problem()

@@ -8,6 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bench.setfunction.layers import flattens, layers_of
+
 
 @dataclass(frozen=True)
 class Dense:
@@ -196,19 +198,16 @@ def read_chain(module: nn.Module | None, shape: Sequence[int]) -> Chain | str:
 
     Parameters
     ----------
-    module : a plain `nn.Sequential`, in eval mode, of flattening, linear layers, convolutions,
-        batch norms, ReLU, max- and average-pooling, dropout and identities.
+    module : a plain `nn.Sequential`, perhaps of others, in eval mode, of flattening, linear
+        layers, convolutions, batch norms, ReLU, max- and average-pooling, dropout and identities.
     shape : of one input.
     """
-    # Exact types: a subclass may do more than its base says.
     if type(module) is not nn.Sequential:
         return "the model is no nn.Sequential"
     layers: list[Layer] = []
     image = tuple(shape)
-    for part in module:
-        if type(part) in (nn.Identity, nn.Dropout, nn.Dropout2d) and not part.training:
-            continue
-        if type(part) is nn.Flatten and (part.start_dim, part.end_dim) == (1, -1):
+    for part in layers_of(module):
+        if flattens(part):
             image = (int(torch.Size(image).numel()),)
             continue
         read = _read(part, image)

@@ -7,7 +7,6 @@ as a whole, and 2^colours inputs hold each position's answer to every set that i
 layer.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bench.setfunction.layers import flattens, layers_of
 from bench.setfunction.memory_format import channels_last
 from bench.setfunction.partition import Partition
 
@@ -25,7 +25,6 @@ LARGEST = 2**26
 """Numbers kept of the local layers' answers to one input: 256 MiB."""
 
 _POINTWISE = (
-    nn.Identity,
     nn.ReLU,
     nn.ReLU6,
     nn.LeakyReLU,
@@ -36,11 +35,11 @@ _POINTWISE = (
     nn.Sigmoid,
     nn.Tanh,
 )
-_IN_EVAL_MODE = (nn.Dropout, nn.Dropout2d, nn.BatchNorm1d, nn.BatchNorm2d)
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 @dataclass(frozen=True)
-class Chain:
+class LocalNetwork:
     """A network as local layers, a linear layer that sums over their positions, and the rest.
 
     Attributes
@@ -87,9 +86,9 @@ class Window:
         return answers.index_select(0, self.inputs).index_select(1, self.positions) @ self.weight
 
 
-def find_chain(module: nn.Module | None, partition: Partition) -> Chain | None:
-    """The network as a chain, or None where it isn't one."""
-    layers = list(_flat(nn.Sequential(module))) if module is not None else []
+def read_local(module: nn.Module | None, partition: Partition) -> LocalNetwork | None:
+    """The module as such a network, or None where it isn't one."""
+    layers = layers_of(module) if module is not None else []
     at = next((i for i, layer in enumerate(layers) if not _is_local(layer)), len(layers))
     local, rest = layers[:at], layers[at:]
     pooled = bool(rest) and type(rest[0]) is nn.AdaptiveAvgPool2d
@@ -97,9 +96,7 @@ def find_chain(module: nn.Module | None, partition: Partition) -> Chain | None:
         if rest[0].output_size not in (1, (1, 1)):
             return None
         rest = rest[1:]
-    if rest and type(rest[0]) is nn.Flatten:
-        if (rest[0].start_dim, rest[0].end_dim) != (1, -1):
-            return None
+    if rest and flattens(rest[0]):
         rest = rest[1:]
     elif partition.membership.ndim > 1:
         return None
@@ -113,7 +110,7 @@ def find_chain(module: nn.Module | None, partition: Partition) -> Chain | None:
     if weight.shape[1] != len(sees):
         return None
     bias = weight.new_zeros(len(weight)) if rest[0].bias is None else rest[0].bias.detach()
-    return Chain(nn.Sequential(*local), weight, bias, tuple(rest[1:]), sees, widest)
+    return LocalNetwork(nn.Sequential(*local), weight, bias, tuple(rest[1:]), sees, widest)
 
 
 def colouring(sees: Bool[Tensor, "d p"]) -> Int[Tensor, " p"]:
@@ -127,21 +124,21 @@ def colouring(sees: Bool[Tensor, "d p"]) -> Int[Tensor, " p"]:
     return torch.tensor(colours)
 
 
-def windows(chain: Chain, colours: Int[Tensor, " p"]) -> tuple[Window, ...]:
+def windows(network: LocalNetwork, colours: Int[Tensor, " p"]) -> tuple[Window, ...]:
     """The positions by what they see, in the order of the highest feature."""
-    patterns, of_position = chain.sees.unique(dim=0, return_inverse=True)
+    patterns, of_position = network.sees.unique(dim=0, return_inverse=True)
     found = []
     for number, pattern in enumerate(patterns):
         features = pattern.nonzero().flatten()
         positions = (of_position == number).nonzero().flatten()
         inputs = subsets(len(features)).long() @ (1 << colours[features])
-        weight = chain.weight[:, positions].t().contiguous()
+        weight = network.weight[:, positions].t().contiguous()
         found.append(Window(tuple(features.tolist()), positions, inputs, weight))
     return tuple(sorted(found, key=lambda window: window.features[::-1]))
 
 
 def answers(
-    chain: Chain,
+    network: LocalNetwork,
     partition: Partition,
     colours: Int[Tensor, " p"],
     x: Float[Tensor, "*features"],
@@ -149,11 +146,11 @@ def answers(
 ) -> Float[Tensor, "colourings d"]:
     """The local layers' answers to x with every set of colours replaced by r."""
     deleted = partition.positions(subsets(int(colours.max()) + 1)[:, colours])
-    rows = max(1, ACTIVATIONS // chain.widest)
+    rows = max(1, ACTIVATIONS // network.widest)
     points = [torch.where(some, r, x) for some in deleted.split(rows)]
     if x.ndim == 3:
         points = [channels_last(some) for some in points]
-    return torch.cat([chain.local(some).flatten(1) for some in points])
+    return torch.cat([network.local(some).flatten(1) for some in points])
 
 
 def subsets(p: int) -> Bool[Tensor, "sets p"]:
@@ -161,26 +158,14 @@ def subsets(p: int) -> Bool[Tensor, "sets p"]:
     return (torch.arange(2**p)[:, None] >> torch.arange(p)) & 1 == 1
 
 
-def _flat(module: nn.Sequential) -> Iterator[nn.Module]:
-    # Exact types: a subclass may do more than its base says. Hooks are left out, by which calls
-    # are counted; one that changes the answer shows when the table is checked.
-    for layer in module:
-        if isinstance(layer, nn.Sequential) and type(layer) is nn.Sequential:
-            yield from _flat(layer)
-        else:
-            yield layer
-
-
 def _is_local(layer: nn.Module) -> bool:
     if type(layer) is nn.Conv2d:
         return layer.padding_mode == "zeros"
     if type(layer) is nn.MaxPool2d:
         return not layer.return_indices
-    if type(layer) in (nn.BatchNorm1d, nn.BatchNorm2d) and layer.running_mean is None:
-        return False
-    return type(layer) in (nn.AvgPool2d, *_POINTWISE) or (
-        type(layer) in _IN_EVAL_MODE and not layer.training
-    )
+    if type(layer) in _NORMS:
+        return not layer.training and layer.running_mean is not None
+    return type(layer) in (nn.AvgPool2d, *_POINTWISE)
 
 
 def _receptive(

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from bench.setfunction.local_table import (
     LARGEST,
-    Chain,
+    LocalNetwork,
     Window,
     answers,
     colouring,
-    find_chain,
+    read_local,
     windows,
 )
 from bench.setfunction.outcome import G
@@ -42,7 +42,7 @@ class Split:
 
     Attributes
     ----------
-    chain : the network.
+    network : its layers.
     partition : the features, as one instance has them.
     colours : of the features, for the local layers.
     first, second : the windows whose positions each table sums over.
@@ -51,7 +51,7 @@ class Split:
     rows : how many go through the layers behind at once.
     """
 
-    chain: Chain
+    network: LocalNetwork
     partition: Partition
     colours: Int[Tensor, " p"]
     first: tuple[Window, ...]
@@ -65,20 +65,20 @@ def find_split(module: nn.Module | None, partition: Partition) -> Split | None:
     """The split into the smallest two tables, or None.
 
     There is none where there are few features or each instance has its own, where the module
-    isn't a chain of local layers, a flattening or global average pool, a linear layer and
+    isn't a row of local layers, a flattening or global average pool, a linear layer and
     others, or where its positions see too much.
     """
     p = partition.p
-    chain = find_chain(module, partition) if p >= FEWEST and not partition.own else None
-    if chain is None:
+    network = read_local(module, partition) if p >= FEWEST and not partition.own else None
+    if network is None:
         return None
-    colours = colouring(chain.sees)
+    colours = colouring(network.sees)
     colourings = 2 ** (int(colours.max()) + 1)
-    if colourings > 2 ** (p - 1) or colourings * len(chain.sees) > LARGEST:
+    if colourings > 2 ** (p - 1) or colourings * len(network.sees) > LARGEST:
         return None
-    found = windows(chain, colours)
+    found = windows(network, colours)
     uppers = {max(FEWEST, window.highest + 1) for window in found}
-    splits = [_at(chain, partition, colours, found, upper) for upper in sorted(uppers)]
+    splits = [_at(network, partition, colours, found, upper) for upper in sorted(uppers)]
     best = min(splits, key=lambda split: _size(split, p))
     return best if _size(best, p) <= LARGEST else None
 
@@ -97,7 +97,7 @@ def split_table(
     ----------
     target, n_classes, g : see `bench.setfunction.read_out.read_out`.
     """
-    read = read_out(split.chain.tail, split.chain.bias[None].clone(), target, n_classes, g)
+    read = read_out(split.network.tail, split.network.bias[None].clone(), target, n_classes, g)
     table = torch.zeros(2**split.partition.p, dtype=torch.float64)
     panels = table.split(max(PANEL, split.rows))
     with torch.no_grad():
@@ -110,7 +110,7 @@ def split_table(
 
 
 def _at(
-    chain: Chain,
+    network: LocalNetwork,
     partition: Partition,
     colours: Int[Tensor, " p"],
     found: tuple[Window, ...],
@@ -119,15 +119,15 @@ def _at(
     first = tuple(window for window in found if window.highest < upper)
     second = found[len(first) :]
     lower = min([upper, *(window.features[0] for window in second)])
-    widths = [layer.out_features for layer in chain.tail if isinstance(layer, nn.Linear)]
-    rows = max(1, CACHE // max(len(chain.bias), *widths, 1))
+    widths = [layer.out_features for layer in network.tail if isinstance(layer, nn.Linear)]
+    rows = max(1, CACHE // max(len(network.bias), *widths, 1))
     rows = 1 << min(upper, rows.bit_length() - 1)
-    return Split(chain, partition, colours, first, second, lower, upper, rows)
+    return Split(network, partition, colours, first, second, lower, upper, rows)
 
 
 def _size(split: Split, p: int) -> int:
     """How many numbers the two tables hold."""
-    return ((1 << split.upper) + (1 << p - split.lower)) * len(split.chain.bias)
+    return ((1 << split.upper) + (1 << p - split.lower)) * len(split.network.bias)
 
 
 def _sums(
@@ -138,9 +138,9 @@ def _sums(
     In numeric order, `split.rows` sets at a time; the rows are written over by the next ones.
     """
     lower, upper, p = split.lower, split.upper, split.partition.p
-    seen = answers(split.chain, split.partition, split.colours, x, r)
-    hidden = len(split.chain.bias)
-    low = _summed(split.first, seen, range(upper), hidden) + split.chain.bias
+    seen = answers(split.network, split.partition, split.colours, x, r)
+    hidden = len(split.network.bias)
+    low = _summed(split.first, seen, range(upper), hidden) + split.network.bias
     high = _summed(split.second, seen, range(lower, p), hidden)
     # A part is some of the first table's rows: whole runs of those that one of the second's rows
     # goes with, or a piece of one run.

@@ -151,6 +151,7 @@ def test_planes_lie_around_the_maximum():
         (network((4, 5, 3), 0), (4,)),
         (convolutional(1), (2, 5, 5)),
         (nn.Sequential(nn.Flatten(), nn.Linear(4, 2)).eval(), (4,)),
+        (nn.Sequential(network((4, 5, 3), 0), nn.Sequential(nn.ReLU(), nn.Linear(3, 2))), (4,)),
         (nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.ReLU(), nn.Linear(3, 1)), (4,)),
         (
             nn.Sequential(

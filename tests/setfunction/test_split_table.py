@@ -307,6 +307,8 @@ def test_where_there_is_none():
     training = nn.Sequential(nn.Dropout(), nn.Linear(p, 2))
     assert find_split(training, columns) is None
     assert find_split(training.eval(), columns) is not None
+    behind = nn.Sequential(nn.Flatten(), nn.Identity(), nn.Dropout(), nn.Linear(p, 2)).eval()
+    assert find_split(behind, columns) is not None
     unaveraged = nn.BatchNorm1d(p, track_running_stats=False).eval()
     assert find_split(nn.Sequential(unaveraged, nn.Linear(p, 2)), columns) is None
     assert find_split(nn.Sequential(nn.Flatten(0), nn.Linear(p, 2)), columns) is None

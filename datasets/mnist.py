@@ -77,25 +77,39 @@ def load_idx(
 class MNIST:
     """70,000 images of the ten digits; the provider's split: 60,000 to train, 10,000 to test.
 
+    Parameters
+    ----------
+    digits : the digits that are kept, rising; all for none.
+
     References
     ----------
     .. [1] LeCun, Bottou, Bengio, Haffner, "Gradient-Based Learning Applied to Document
        Recognition", Proceedings of the IEEE 86(11), 1998.
     """
 
+    digits: tuple[int, ...] = ()
+
     version: ClassVar[int] = 1
     kind: ClassVar[Literal["table", "images"]] = "images"
     predicts: ClassVar[Literal["classes", "number"]] = "classes"
 
+    def __post_init__(self) -> None:
+        rising = sorted(set(self.digits) & set(range(10)))
+        if self.digits and (list(self.digits) != rising or len(rising) < 2):
+            raise ValueError(f"digits={self.digits}: wanted two or more of 0 to 9, rising")
+
     def load(self) -> Images:
         """Images of one channel, the training rows first."""
         pixels, targets, parts = load_idx(FILES)
+        digits = np.array(self.digits or range(10))
+        kept = np.isin(targets, digits)
+        place = np.cumsum(kept) - 1
         return Images(
-            name="mnist",
-            pixels=pixels,
-            targets=targets,
-            class_names=tuple("0123456789"),
+            name="mnist" + "".join(f"_{digit}" for digit in self.digits),
+            pixels=pixels[kept],
+            targets=np.searchsorted(digits, targets[kept]),
+            class_names=tuple(str(digit) for digit in digits),
             licence="CC BY-SA 3.0",
             source="http://yann.lecun.com/exdb/mnist/",
-            given_split=parts,
+            given_split={part: place[rows[kept[rows]]] for part, rows in parts.items()},
         )

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torchvision
-from earnest.datasets.mnist import parse_idx
+from earnest.datasets.mnist import MNIST, parse_idx
 
 from bench.components import Shelf, build
 from bench.data import DataMissing, Images
@@ -39,6 +39,26 @@ def test_the_reader_agrees_with_torchvision():
         np.rint(data.pixels[60_000:, 0] * 255).astype(np.uint8), theirs.data.numpy()
     )
     np.testing.assert_array_equal(data.targets[60_000:], theirs.targets.numpy())
+
+
+@pytest.mark.data
+def test_two_digits_alone():
+    """Ones and sevens are classes 0 and 1, the images those of the whole; parts stay parts."""
+    whole, pair = load(), build(Shelf().config("dataset", "mnist_17")).load()
+    kept = np.flatnonzero(np.isin(whole.targets, (1, 7)))
+    np.testing.assert_array_equal(pair.pixels, whole.pixels[kept])
+    assert pair.class_names == ("1", "7")
+    np.testing.assert_array_equal(np.array([1, 7])[pair.targets], whole.targets[kept])
+    for part, rows in pair.given_split.items():
+        assert set(kept[rows]) <= set(whole.given_split[part])
+    assert [len(pair.given_split[part]) for part in ("train", "test")] == [13_007, 2_163]
+
+
+@pytest.mark.parametrize("digits", [(7, 1), (1,), (1, 1), (1, 10)])
+def test_impossible_digits_are_refused(digits):
+    """They are rising, of 0 to 9, and two at least."""
+    with pytest.raises(ValueError, match="two or more of 0 to 9"):
+        MNIST(digits)
 
 
 def test_idx_files_are_read_by_their_header():

@@ -15,6 +15,8 @@ from bench.tasks.attribution import Attribution, AttributionProblem
 from bench.tasks.base import Unsupported
 from bench.tasks.foreign import Output, package, seeded
 
+from .captum_call import explainer_class, taken
+
 
 @dataclass(frozen=True)
 class CaptumGradient:
@@ -47,13 +49,7 @@ class CaptumGradient:
     needs: ClassVar[frozenset[Capability]] = frozenset({"gradient"})
 
     def explain(self, problem: AttributionProblem, *, rng: np.random.Generator) -> Attribution:
-        captum = package("captum.attr")
-        kind = getattr(captum, self.attribution, None)
-        if kind is None or issubclass(kind, captum.PerturbationAttribution):
-            raise ValueError(
-                f"attribution={self.attribution!r}: wanted a class of captum.attr that is no "
-                "perturbation (CaptumPerturbation has those)"
-            )
+        kind = explainer_class(self.attribution, perturbation=False)
         if problem.model.module is None:
             raise Unsupported("needs a differentiable model")
         made = dict(self.construct)
@@ -65,7 +61,7 @@ class CaptumGradient:
         rows = torch.arange(problem.n, device=problem.inputs.device)
         with seeded(rng):
             parts = [
-                self._explained(captum, explainer, problem, some)
+                self._explained(explainer, problem, some)
                 for some in rows.split(1 if each else problem.n)
             ]
         return Attribution(problem.partition.pooled(torch.cat(parts)))
@@ -75,7 +71,7 @@ class CaptumGradient:
         return self.attribution in ("GradientShap", "DeepLiftShap")
 
     def _explained(
-        self, captum: Any, explainer: Any, problem: AttributionProblem, rows: Int[Tensor, " b"]
+        self, explainer: Any, problem: AttributionProblem, rows: Int[Tensor, " b"]
     ) -> Float[Tensor, "b *features"]:
         inputs = problem.inputs[rows].clone()
         draws = problem.reference.of(rows[:1])[0]
@@ -85,11 +81,11 @@ class CaptumGradient:
             "baselines": draws if self._takes_draws else problem.baseline[rows],
             "additional_forward_args": (rows,),
         }
-        taken = signature(explainer.attribute).parameters
-        given = {name: value for name, value in known.items() if name in taken}
+        given = {**taken(explainer, known), **self.options, **self.tunnel}
+        captum = package("captum.attr")
         if self.tunnel:
             explainer = captum.NoiseTunnel(explainer)
-        found: Tensor = explainer.attribute(inputs, **{**given, **self.options, **self.tunnel})
+        found: Tensor = explainer.attribute(inputs, **given)
         if found.shape != inputs.shape:
             stretched = captum.LayerAttribution.interpolate(found.mean(1, True), inputs.shape[2:])
             found = stretched.expand_as(inputs) / inputs.shape[1]

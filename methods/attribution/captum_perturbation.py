@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from inspect import signature
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,7 +11,9 @@ from torch import Tensor
 
 from bench.models.base import Capability
 from bench.tasks.attribution import Attribution, AttributionProblem
-from bench.tasks.foreign import Output, alone, package, seeded
+from bench.tasks.foreign import Output, alone, seeded
+
+from .captum_call import explainer_class, taken
 
 WINDOW = 3
 """Side of the square that Occlusion slides over an image where the options name none."""
@@ -45,13 +46,7 @@ class CaptumPerturbation:
     needs: ClassVar[frozenset[Capability]] = frozenset({"black_box"})
 
     def explain(self, problem: AttributionProblem, *, rng: np.random.Generator) -> Attribution:
-        captum = package("captum.attr")
-        kind = getattr(captum, self.attribution, None)
-        if kind is None or not issubclass(kind, captum.PerturbationAttribution):
-            raise ValueError(
-                f"attribution={self.attribution!r}: wanted a perturbation of captum.attr "
-                "(CaptumGradient has the other classes)"
-            )
+        kind = explainer_class(self.attribution, perturbation=True)
         # One mask for all that captum is given: instances with features of their own go alone.
         own = problem.partition.own
         each = [alone(problem, row) for row in range(problem.n)] if own else [problem]
@@ -67,9 +62,8 @@ class CaptumPerturbation:
             "additional_forward_args": (torch.arange(problem.n, device=problem.inputs.device),),
             "sliding_window_shapes": (shape[0], WINDOW, WINDOW) if len(shape) == 3 else (1,),
         }
-        taken = signature(explainer.attribute).parameters
-        given = {name: value for name, value in known.items() if name in taken}
+        given = taken(explainer, known)
         found: Tensor = explainer.attribute(problem.inputs.clone(), **{**given, **self.options})
         # Each position of a feature has got the feature's value.
-        times = features.sizes if "feature_mask" in taken else 1.0
+        times = features.sizes if "feature_mask" in given else 1.0
         return features.pooled(found) / times

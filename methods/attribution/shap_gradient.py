@@ -10,7 +10,9 @@ import torch
 from bench.models.base import Capability
 from bench.tasks.attribution import Attribution, AttributionProblem
 from bench.tasks.base import Unsupported
-from bench.tasks.foreign import Output, package, seeded
+from bench.tasks.foreign import Output, seeded
+
+from .shap_call import explainer_class, together
 
 
 @dataclass(frozen=True)
@@ -44,21 +46,14 @@ class ShapGradient:
             )
 
     def explain(self, problem: AttributionProblem, *, rng: np.random.Generator) -> Attribution:
-        kind = getattr(package("shap"), self.explainer)
+        kind = explainer_class(self.explainer)
         if problem.model.module is None:
             raise Unsupported("needs a differentiable model")
         found = torch.zeros_like(problem.inputs, dtype=torch.float64)
         with seeded(rng):
-            for rows in _together(problem):
+            for rows in together(problem):
                 target, draws = int(problem.targets[rows[0]]), problem.reference.of(rows[:1])[0]
                 explainer = kind(Output(problem, target), draws.clone())
                 values = explainer.shap_values(problem.inputs[rows].clone(), **self.options)
                 found[rows] = torch.as_tensor(values).to(found).reshape(found[rows].shape)
         return Attribution(problem.partition.pooled(found))
-
-
-def _together(problem: AttributionProblem) -> list[torch.Tensor]:
-    """Instances that share target and draws."""
-    if not problem.reference.shared:
-        return list(torch.arange(problem.n, device=problem.inputs.device).split(1))
-    return [torch.nonzero(problem.targets == c)[:, 0] for c in problem.targets.unique()]

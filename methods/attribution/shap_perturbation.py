@@ -11,7 +11,9 @@ from jaxtyping import Float
 
 from bench.models.base import Capability
 from bench.tasks.attribution import Attribution, AttributionProblem
-from bench.tasks.foreign import alone, package, seeded
+from bench.tasks.foreign import alone, seeded
+
+from .shap_call import explainer_class
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,7 @@ class ShapPerturbation:
     needs: ClassVar[frozenset[Capability]] = frozenset({"black_box"})
 
     def explain(self, problem: AttributionProblem, *, rng: np.random.Generator) -> Attribution:
-        kind = getattr(package("shap"), self.explainer, None)
-        if kind is None:
-            raise ValueError(f"explainer={self.explainer!r}: wanted a class of shap")
+        kind = explainer_class(self.explainer)
         values = np.zeros((problem.n, problem.p))
         with seeded(rng) as seed:
             # PermutationExplainer sows the global state anew unless it is told a seed.

@@ -1,6 +1,5 @@
-"""The recipe of a network trained by plain SGD, its run recorded."""
+"""The recipe of a network trained by SGD or one of its kin, its run recorded."""
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -13,8 +12,17 @@ from torch.nn import functional
 from bench.data import Samples
 from bench.models.base import Capability, Model
 from bench.models.network import Architecture, Network, as_margins, initial, with_parameters
+from bench.models.optimiser import PLAIN, Optimiser
+from bench.models.rates import Constant, Rates, Sqrt
 from bench.models.stack import flatten
-from bench.models.trajectory import Objective, Schedule, Trajectory, run
+from bench.models.trajectory import (
+    Checkpoints,
+    Objective,
+    Schedule,
+    Trajectory,
+    checkpoint_stride,
+    run,
+)
 
 SMALL_BYTES = 8 * 2**20
 """Up to this size every step of a run is kept. Each cell reads its problem from a file: 8 MiB
@@ -35,7 +43,7 @@ def row_losses(
 
 @dataclass(frozen=True)
 class SGD:
-    """Train an architecture by SGD with a fixed order of batches.
+    """Train an architecture by SGD, or another optimiser, with a fixed order of batches.
 
     Parameters
     ----------
@@ -44,20 +52,27 @@ class SGD:
         (`array_split`, as in the NeurIPS 2019 paper), so that no batch is tiny.
     learning_rate : of the first step.
     decay : `none`, or `sqrt`: after step c = 1, 2, ... the rate is multiplied by
-        sqrt(c / (c + 1)), so that it falls as 1 / sqrt(c).
-    weight_decay : alpha of alpha / 2 |theta|^2 in each row's loss.
+        sqrt(c / (c + 1)), so that it falls as 1 / sqrt(c); or any of `bench.models.rates`.
+    weight_decay : alpha of alpha / 2 |theta|^2 in each row's loss; it goes with the row when
+        that is left out. `bench.models.optimiser.Decoupled` has the other kind.
     single_logit : two classes by one output and the logistic loss.
     record : keep the run, as replay and retraining need; False keeps the last weights only.
+    optimiser : what a mean gradient does to the parameters; SGD itself, unless given.
+    checkpoints : which steps of the run are kept, the others being replayed: `every_step`,
+        `every_epoch`, `sqrt` (about the root of all), or `auto`, every step where that takes
+        8 MiB or less and every epoch else.
     """
 
     architecture: Architecture
     epochs: int = 20
     batch_size: int = 32
     learning_rate: float = 0.1
-    decay: Literal["none", "sqrt"] = "none"
+    decay: Literal["none", "sqrt"] | Rates = "none"
     weight_decay: float = 0.0
     single_logit: bool = False
     record: bool = True
+    optimiser: Optimiser = PLAIN
+    checkpoints: Literal["auto"] | Checkpoints = "auto"
 
     version: ClassVar[int] = 1
 
@@ -77,18 +92,21 @@ class SGD:
         objective = self._objective(samples, init_rng)
         start = flatten(objective.module)
         schedule = self._schedule(len(samples), order_rng)
-        return self._network(run(objective, schedule, start, self._stride(start, schedule)))
+        stride = self._stride(start, schedule)
+        return self._network(run(objective, schedule, start, stride, self.optimiser))
 
     def arrays(self, model: Model) -> dict[str, np.ndarray]:
         if model.trajectory is None:
             assert model.module is not None
             return {"final": flatten(model.module).numpy()}
         trajectory = model.trajectory
+        optional = {"states": trajectory.states, "digests": trajectory.digests}
         return {
             "snapshots": trajectory.snapshots.numpy(),
             "stride": np.array(trajectory.stride),
             "order": trajectory.schedule.order.int().numpy(),
             "bounds": np.array(trajectory.schedule.bounds),
+            **{name: value.numpy() for name, value in optional.items() if value is not None},
         }
 
     def restore(self, arrays: dict[str, np.ndarray], samples: Samples) -> Network:
@@ -97,11 +115,19 @@ class SGD:
             final = torch.from_numpy(arrays["final"])
             return Network(with_parameters(objective.module, final), samples.n_classes)
         bounds = tuple(arrays["bounds"].tolist())
-        rates = self._rates(len(bounds) - 1)
+        per_epoch = (len(bounds) - 1) // self.epochs
+        rates = self._rates(len(bounds) - 1, per_epoch)
         order = torch.from_numpy(arrays["order"]).long()
-        schedule = Schedule(order, bounds, rates, len(rates) // self.epochs)
-        snapshots = torch.from_numpy(arrays["snapshots"])
-        return self._network(Trajectory(objective, schedule, snapshots, int(arrays["stride"])))
+        optional = {k: torch.from_numpy(arrays[k]) for k in ("states", "digests") if k in arrays}
+        trajectory = Trajectory(
+            objective,
+            Schedule(order, bounds, rates, per_epoch),
+            torch.from_numpy(arrays["snapshots"]),
+            int(arrays["stride"]),
+            self.optimiser,
+            **optional,
+        )
+        return self._network(trajectory)
 
     def _network(self, trajectory: Trajectory) -> Network:
         objective = trajectory.objective
@@ -133,16 +159,19 @@ class SGD:
             for _ in range(self.epochs)
             for rows in np.array_split(rng.permutation(n), per_epoch)
         ]
-        return Schedule.of(batches, self._rates(len(batches)), per_epoch)
+        return Schedule.of(batches, self._rates(len(batches), per_epoch), per_epoch)
 
-    def _rates(self, steps: int) -> tuple[float, ...]:
-        if self.decay == "none":
-            return (self.learning_rate,) * steps
-        return tuple(self.learning_rate / math.sqrt(c) for c in range(1, steps + 1))
+    def _rates(self, steps: int, per_epoch: int) -> tuple[float, ...]:
+        named: dict[str, Rates] = {"none": Constant(), "sqrt": Sqrt()}
+        decay = named[self.decay] if isinstance(self.decay, str) else self.decay
+        return decay.rates(self.learning_rate, steps, per_epoch)
 
     def _stride(self, start: Float[Tensor, " p"], schedule: Schedule) -> int:
-        """From one kept step to the next: every step if that is small, else every epoch."""
+        """From one kept step to the next."""
         if not self.record:
             return len(schedule)
-        all_steps = (len(schedule) + 1) * start.numel() * start.element_size()
-        return 1 if all_steps <= SMALL_BYTES else schedule.steps_per_epoch
+        if self.checkpoints != "auto":
+            return checkpoint_stride(self.checkpoints, schedule)
+        kept = start.numel() * (1 + self.optimiser.slots) * start.element_size()
+        small = (len(schedule) + 1) * kept <= SMALL_BYTES
+        return checkpoint_stride("every_step" if small else "every_epoch", schedule)

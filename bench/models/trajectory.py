@@ -3,10 +3,12 @@
 Hara, Nitanda, Maehara, *Data Cleansing for Models Trained with SGD*, NeurIPS 2019, Sec. 2-4.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -14,13 +16,21 @@ from torch import Tensor, nn
 
 from bench.clock import Calls
 from bench.data import Samples
+from bench.models.optimiser import PLAIN, After, Before, Optimiser
 from bench.models.stack import outputs, stackable
 
 Loss = Callable[[Float[Tensor, "*m b k"], Tensor], Float[Tensor, "*m b"]]
 """(outputs of the module, targets) -> one loss a row."""
 
+Checkpoints = Literal["every_step", "every_epoch", "sqrt"]
+"""Which steps of a run are kept. `sqrt`: about the root of their number, equally far apart."""
+
 CHUNK_NUMBERS = 2**20
 """Parameters of all models that are stepped together: few enough to stay in a core's cache."""
+
+REPLAY_NUMBERS = 2**26
+"""Parameters and states of one replayed stretch: 256 MiB in float32. A longer one is halved and
+its halves replayed each for itself."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +106,33 @@ class Schedule:
         """S_t."""
         return self.order[self.bounds[t] : self.bounds[t + 1]]
 
+    def epoch(self, t: int) -> int:
+        """The epoch of step `t`, from 0."""
+        return t // self.steps_per_epoch
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A piece of a run, replayed: its first step and what stood before each step and after all.
+
+    Attributes
+    ----------
+    first : the step that begins at `thetas[0]`.
+    thetas, states : one more than there are steps.
+    """
+
+    first: int
+    thetas: Float[Tensor, "length_plus_1 p"]
+    states: Float[Tensor, "length_plus_1 slots p"]
+
+    def __len__(self) -> int:
+        return len(self.thetas) - 1
+
 
 @dataclass(frozen=True)
 class Trajectory:
-    """A run of SGD: theta[t+1] = theta[t] - (rate_t / |S_t|) sum_{i in S_t} grad l_i(theta[t]).
+    """A run of SGD: theta[t+1] = theta[t] - (rate_t / |S_t|) sum_{i in S_t} grad l_i(theta[t]),
+    or the update of another optimiser with that mean gradient.
 
     l_i is the row's loss, penalty included. A row left out of training is left out of the sum,
     while the divisor stays |S_t| (the paper's counterfactual, Eq. 3).
@@ -109,13 +142,21 @@ class Trajectory:
     objective : whose losses l_i are.
     schedule : S_t and rate_t.
     snapshots : theta[0], theta[stride], ..., theta[T], flat.
-    stride : steps from one snapshot to the next; what lies between is replayed when wanted.
+    stride : steps from one snapshot to the next (the last may be nearer); what lies between is
+        replayed when wanted.
+    optimiser : what the gradient does.
+    states : what the optimiser remembered at each snapshot; None where it remembers nothing.
+    digests : of theta[t + 1] for each step t, by which a replay is verified. Without them the
+        snapshots alone verify it.
     """
 
     objective: Objective
     schedule: Schedule
     snapshots: Float[Tensor, "kept p"]
     stride: int = 1
+    optimiser: Optimiser = PLAIN
+    states: Float[Tensor, "kept slots p"] | None = None
+    digests: Int[Tensor, " steps"] | None = None
 
     @property
     def final(self) -> Float[Tensor, " p"]:
@@ -127,21 +168,39 @@ class Trajectory:
         """The step at which the last epoch begins."""
         return len(self.schedule) - self.schedule.steps_per_epoch
 
-    def backwards(self) -> Iterator[tuple[Float[Tensor, " p"], Tensor, float]]:
-        """(theta[t], S_t, rate_t) from the last step to the first.
+    def stretches(self, since: int = 0) -> Iterator[Stretch]:
+        """The run from its end back to step `since`, piece by piece, each replayed bit by bit.
 
         Raises
         ------
         ValueError
-            where a replay doesn't end bit by bit at the recorded snapshot.
+            where a replay isn't the recorded run, with the first step that differs.
         """
-        for k in reversed(range(len(self.snapshots) - 1)):
-            passed = self._replay(k)
-            if not torch.equal(passed[-1], self.snapshots[k + 1]):
-                raise ValueError(self._difference())
-            for offset in reversed(range(self.stride)):
-                t = k * self.stride + offset
-                yield passed[offset], self.schedule.batch(t), self.schedule.rates[t]
+        if self.stride == 1:
+            yield Stretch(since, self.snapshots[since:], self._states[since:])
+            return
+        for k in reversed(range(since // self.stride, len(self.snapshots) - 1)):
+            first, last = k * self.stride, min((k + 1) * self.stride, len(self.schedule))
+            passed = self._replay_back(self._kept(k), range(first, last))
+            for stretch in passed:
+                cut = max(since - stretch.first, 0)
+                if cut >= len(stretch):
+                    return
+                yield Stretch(stretch.first + cut, stretch.thetas[cut:], stretch.states[cut:])
+
+    def backwards(self) -> Iterator[tuple[Float[Tensor, " p"], Tensor, float]]:
+        """(theta[t], S_t, rate_t) from the last step to the first; raises as `stretches`."""
+        for stretch in self.stretches():
+            for offset in reversed(range(len(stretch))):
+                t = stretch.first + offset
+                yield stretch.thetas[offset], self.schedule.batch(t), self.schedule.rates[t]
+
+    def at(self, t: int) -> After:
+        """theta[t] and the optimiser's state before step `t`, of one run: `1 p`, `1 slots p`."""
+        if t == len(self.schedule):
+            return self._kept(len(self.snapshots) - 1)
+        start = t - t % self.stride
+        return self._end(self._kept(start // self.stride), range(start, t))
 
     def retrain(self, keep: Bool[Tensor, "m n_train"], since: int = 0) -> Float[Tensor, "m p"]:
         """Final parameters of the runs on the kept rows alone: same start, order and rates.
@@ -149,74 +208,149 @@ class Trajectory:
         Parameters
         ----------
         keep : one run a row.
-        since : the step up to which the recorded run is followed; one with a snapshot.
+        since : the step up to which the recorded run is followed.
         """
-        if since % self.stride:
-            raise ValueError(f"no snapshot at step {since}: wanted a multiple of {self.stride}")
-        start = self.snapshots[since // self.stride]
-        together = CHUNK_NUMBERS // len(start) if stackable(self.objective.module) else 1
+        start = self.at(since)
+        together = CHUNK_NUMBERS // len(self.final) if stackable(self.objective.module) else 1
         steps = range(since, len(self.schedule))
         finals = []
         for part in keep.split(max(together, 1)):
-            starts = start.expand(len(part), -1)
-            passed = descend(self.objective, self.schedule, starts, steps, part)
-            finals.append(deque(passed, maxlen=1).pop())
+            starts = After(*(value.expand(len(part), *value.shape[1:]) for value in start))
+            finals.append(self._end(starts, steps, part).theta)
         return torch.cat(finals)
 
-    def _replay(self, k: int) -> Float[Tensor, "stride_plus_1 p"]:
-        """theta[k stride], ..., theta[(k + 1) stride]."""
-        if self.stride == 1:
-            return self.snapshots[k : k + 2]
-        steps = range(k * self.stride, (k + 1) * self.stride)
-        passed = descend(self.objective, self.schedule, self.snapshots[k : k + 1], steps)
-        return torch.cat([self.snapshots[k : k + 1], *passed])
+    @property
+    def _states(self) -> Float[Tensor, "kept slots p"]:
+        if self.states is None:
+            return self.snapshots.new_zeros(len(self.snapshots), 0, self.snapshots.shape[1])
+        return self.states
+
+    def _kept(self, k: int) -> After:
+        return After(self.snapshots[k : k + 1], self._states[k : k + 1])
+
+    def _end(
+        self, start: After, steps: range, keep: Bool[Tensor, "m n_train"] | None = None
+    ) -> After:
+        """Where the runs from `start` are after `steps`."""
+        passed = descend(self.objective, self.schedule, start, steps, keep, self.optimiser)
+        return deque(passed, maxlen=1).pop() if steps else start
+
+    def _replay_back(self, start: After, steps: range) -> Iterator[Stretch]:
+        """Stretches of `steps` from the last to the first, in pieces that fit the memory."""
+        numbers = start.theta.numel() + start.state.numel()
+        if len(steps) > 1 and len(steps) * numbers > REPLAY_NUMBERS:
+            middle = len(steps) // 2
+            yield from self._replay_back(self._end(start, steps[:middle]), steps[middle:])
+            yield from self._replay_back(start, steps[:middle])
+            return
+        passed = descend(self.objective, self.schedule, start, steps, None, self.optimiser)
+        thetas, states = zip(start, *passed, strict=True)
+        stretch = Stretch(steps.start, torch.cat(thetas), torch.cat(states))
+        if not self._verified(stretch):
+            raise ValueError(self._difference())
+        yield stretch
+
+    def _verified(self, stretch: Stretch) -> bool:
+        """Whether the stretch is the recorded run, as far as digests and snapshots tell."""
+        end = stretch.first + len(stretch)
+        if self.digests is not None:
+            found = torch.stack([digest(theta) for theta in stretch.thetas[1:]])
+            if not torch.equal(found, self.digests[stretch.first : end]):
+                return False
+        if end % self.stride and end < len(self.schedule):
+            return True
+        k = -(-end // self.stride)
+        same_theta = torch.equal(stretch.thetas[-1], self.snapshots[k])
+        return same_theta and torch.equal(stretch.states[-1], self._states[k])
 
     def _difference(self) -> str:
-        first = next(
-            k
-            for k in range(len(self.snapshots) - 1)
-            if not torch.equal(self._replay(k)[-1], self.snapshots[k + 1])
-        )
-        epoch = first * self.stride // self.schedule.steps_per_epoch
-        return (
-            f"replaying epoch {epoch} (counted from 0) doesn't end where the recorded run did: "
-            "other data, another processor, number of threads or torch version; train again"
-        )
+        """Where a replay of the whole run first leaves what was recorded."""
+        why = "other data, another processor, number of threads or torch version; train again"
+        for k in range(len(self.snapshots) - 1):
+            start, steps = self._kept(k), range(k * self.stride, len(self.schedule))
+            steps = steps[: self.stride]
+            for t in steps:
+                start = self._end(start, range(t, t + 1))
+                ends = t + 1 == steps.stop
+                if self.digests is not None and digest(start.theta[0]) != self.digests[t]:
+                    return f"the replay first differs from the recorded run at step {t}: {why}"
+                if ends and not torch.equal(start.theta[0], self.snapshots[k + 1]):
+                    epoch = steps.start // self.schedule.steps_per_epoch
+                    return (
+                        f"replaying epoch {epoch} (counted from 0) doesn't end where the "
+                        f"recorded run did: {why}"
+                    )
+        return f"the replay differs from the recorded run in the optimiser's state: {why}"
+
+
+def digest(theta: Float[Tensor, " p"]) -> Int[Tensor, ""]:
+    """A number that changes with any bit of `theta`, but for chance: a sum of its bits' words,
+    each times an odd number of its own, modulo 2^64."""
+    words = theta.view(torch.int64 if theta.dtype == torch.float64 else torch.int32).long()
+    factors = torch.arange(1, 2 * len(words), 2) * 0x9E3779B97F4A7C1
+    return (words * factors).sum()
+
+
+def checkpoint_stride(policy: Checkpoints, schedule: Schedule) -> int:
+    """Steps from one snapshot to the next under a policy."""
+    if policy == "every_step":
+        return 1
+    if policy == "every_epoch":
+        return schedule.steps_per_epoch
+    return math.isqrt(max(len(schedule) - 1, 0)) + 1
 
 
 def run(
-    objective: Objective, schedule: Schedule, start: Float[Tensor, " p"], stride: int = 1
+    objective: Objective,
+    schedule: Schedule,
+    start: Float[Tensor, " p"],
+    stride: int = 1,
+    optimiser: Optimiser = PLAIN,
 ) -> Trajectory:
-    """Train from `start`, keeping every `stride`-th step.
+    """Train from `start`, keeping every `stride`-th step and the last.
 
     Raises
     ------
     ValueError
         with the step at which the parameters stopped being finite.
     """
-    snapshots = [start[None]]
-    steps = range(len(schedule))
-    for t, flats in enumerate(descend(objective, schedule, start[None], steps), start=1):
-        if t % stride == 0:
-            snapshots.append(flats)
-    return Trajectory(objective, schedule, torch.cat(snapshots), stride)
+    begin = After(start[None], start.new_zeros(1, optimiser.slots, len(start)))
+    kept, digests, steps = [begin], [], range(len(schedule))
+    passed = descend(objective, schedule, begin, steps, None, optimiser)
+    for t, after in enumerate(passed, start=1):
+        if t % stride == 0 or t == len(schedule):
+            kept.append(after)
+        if stride > 1:
+            digests.append(digest(after.theta[0]))
+    snapshots, states = (torch.cat(values) for values in zip(*kept, strict=True))
+    return Trajectory(
+        objective,
+        schedule,
+        snapshots,
+        stride,
+        optimiser,
+        states if optimiser.slots else None,
+        torch.stack(digests) if digests else None,
+    )
 
 
 def descend(
     objective: Objective,
     schedule: Schedule,
-    flats: Float[Tensor, "m p"],
+    start: After,
     steps: range,
     keep: Bool[Tensor, "m n_train"] | None = None,
-) -> Iterator[Float[Tensor, "m p"]]:
-    """The parameters of `m` runs after each of `steps`: the one loop that training,
+    optimiser: Optimiser = PLAIN,
+) -> Iterator[After]:
+    """Parameters and state of `m` runs after each of `steps`: the one loop that training,
     replay and retraining share.
 
     Parameters
     ----------
-    flats : where the runs begin.
+    start : where the runs begin, `m p` and `m slots p`.
     keep : the rows that each run may see; all, unless given.
     """
+    flats, state = start
     for t in steps:
         rows, rate = schedule.batch(t), schedule.rates[t]
         flats = flats.detach().requires_grad_()
@@ -224,10 +358,10 @@ def descend(
         if keep is not None:
             losses = losses * keep[:, rows]
         (gradients,) = torch.autograd.grad(losses.sum() / len(rows), flats)
-        flats = flats.detach() - rate * gradients
+        flats, state = optimiser.update(Before(flats.detach(), state, gradients, rate, t))
         if not torch.isfinite(flats).all():
             raise ValueError(
                 f"training diverged at step {t} of {len(schedule)} (learning rate {rate:g}): "
                 "lower the rate, or look for values in the inputs that aren't finite"
             )
-        yield flats
+        yield After(flats, state)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,8 @@ from torch.nn import functional
 
 from bench.data import Samples
 from bench.models.network import CNN, MLP
+from bench.models.optimiser import PLAIN, Adam, Decoupled, Momentum
+from bench.models.rates import Cosine, WarmUp
 from bench.models.sgd import SGD, row_losses
 
 
@@ -123,3 +127,36 @@ def test_wrong_numbers_are_refused():
         SGD(MLP(), epochs=50, learning_rate=1e6, weight_decay=1.0).fit(
             samples(0), rng=np.random.default_rng(0)
         )
+
+
+@pytest.mark.parametrize("checkpoints", ["auto", "every_step", "every_epoch", "sqrt"])
+@pytest.mark.parametrize(
+    "optimiser", [Momentum(nesterov=True), Adam(), Decoupled(Adam(), 0.1), Decoupled(PLAIN, 0.1)]
+)
+def test_any_optimiser_and_policy_comes_back_from_the_cache(optimiser, checkpoints):
+    """Parameters and states of every step, and retraining, after arrays -> restore."""
+    rates = WarmUp(1, Cosine())
+    recipe = replace(RECIPE, optimiser=optimiser, checkpoints=checkpoints, decay=rates)
+    data = samples()
+    network = recipe.fit(data, rng=np.random.default_rng(0))
+    restored = recipe.restore(recipe.arrays(network), data)
+    strides = {"auto": 1, "every_step": 1, "every_epoch": 4, "sqrt": 4}
+    assert restored.trajectory.stride == strides[checkpoints]
+    assert restored.trajectory.schedule.rates == rates.rates(0.1, 12, 4)
+    for one, other in zip(
+        network.trajectory.stretches(), restored.trajectory.stretches(), strict=True
+    ):
+        assert torch.equal(one.thetas, other.thetas)
+        assert torch.equal(one.states, other.states)
+    keep = torch.rand(2, 30, generator=torch.Generator().manual_seed(0)) < 0.8
+    assert torch.equal(network.trajectory.retrain(keep), restored.trajectory.retrain(keep))
+
+
+def test_states_count_in_what_is_kept(monkeypatch):
+    """Adam keeps three numbers a parameter: past the limit an epoch is the stride."""
+    kept = 13 * (5 * 5 + 5 * 3 + 3) * 4
+    monkeypatch.setattr("bench.models.sgd.SMALL_BYTES", kept)
+    for optimiser, stride in [(PLAIN, 1), (Adam(), 4)]:
+        recipe = replace(RECIPE, optimiser=optimiser)
+        network = recipe.fit(samples(), rng=np.random.default_rng(0))
+        assert network.trajectory.stride == stride

@@ -7,10 +7,19 @@ import torch
 
 from bench.data import Samples
 from bench.models.network import CNN, MLP, initial
+from bench.models.optimiser import Adam, Before, Decoupled, Momentum, Plain
 from bench.models.sgd import row_losses
 from bench.models.stack import flatten
-from bench.models.trajectory import Objective, Schedule, run
+from bench.models.trajectory import Objective, Schedule, checkpoint_stride, digest, run
 
+OPTIMISERS = [
+    Plain(),
+    Momentum(0.8),
+    Momentum(0.8, nesterov=True),
+    Adam(),
+    Decoupled(Adam(), 0.1),
+    Decoupled(Plain(), 0.1),
+]
 N, EPOCHS, PER_EPOCH = 12, 3, 4
 NETWORK = MLP((4,))
 
@@ -115,20 +124,94 @@ def test_replay_is_the_run_bit_by_bit(architecture, shape, dtype):
         assert rate == other_rate
 
 
-def test_a_replay_that_ends_elsewhere_names_the_first_epoch():
-    """One changed bit in a snapshot is found, and the error says where it begins."""
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+@pytest.mark.parametrize("stride", [4, 5])
+@pytest.mark.parametrize("numbers", [1, 2**26])
+def test_any_stretch_is_replayed_bit_by_bit(optimiser, stride, numbers, monkeypatch):
+    """Any optimiser, an uneven last stretch, pieces of any length: parameters and states."""
+    monkeypatch.setattr("bench.models.trajectory.REPLAY_NUMBERS", numbers)
+    whole = run(*small(), optimiser=optimiser)
+    sparse = run(*small(), stride=stride, optimiser=optimiser)
+    assert len(sparse.snapshots) == -(-len(whole.schedule) // stride) + 1
+    for since in (0, 6):
+        (expected,) = whole.stretches(since)
+        pieces = list(sparse.stretches(since))
+        for piece in pieces:
+            places = slice(piece.first - since, piece.first - since + len(piece) + 1)
+            assert torch.equal(piece.thetas, expected.thetas[places])
+            assert torch.equal(piece.states, expected.states[places])
+        assert sum(len(piece) for piece in pieces) == len(expected)
+
+
+def test_a_replay_that_differs_names_the_first_step():
+    """Rates changed from step 6 on: the walk back meets the end first, the error the beginning."""
     trajectory = run(*small(), stride=PER_EPOCH)
+    rates = list(trajectory.schedule.rates)
+    rates[6:] = [rate * (1 + 1e-12) for rate in rates[6:]]
+    schedule = replace(trajectory.schedule, rates=tuple(rates))
+    with pytest.raises(ValueError, match="first differs from the recorded run at step 6"):
+        list(replace(trajectory, schedule=schedule).backwards())
+
+
+def test_a_digest_sees_each_bit_and_place():
+    """Any entry moved by one bit, or two of them exchanged, gives another number."""
+    theta = torch.randn(50, generator=torch.Generator().manual_seed(0))
+    seen = {int(digest(theta))}
+    for i in range(50):
+        moved = theta.clone()
+        moved[i] = torch.nextafter(theta[i], torch.tensor(9.0))
+        exchanged = theta.clone()
+        exchanged[[i, i - 1]] = theta[[i - 1, i]]
+        seen |= {int(digest(moved)), int(digest(exchanged))}
+    assert len(seen) == 101
+
+
+def test_policies_of_checkpoints():
+    """Each policy keeps what its name says."""
+    _, schedule, _ = small()
+    assert checkpoint_stride("every_step", schedule) == 1
+    assert checkpoint_stride("every_epoch", schedule) == PER_EPOCH
+    assert checkpoint_stride("sqrt", schedule) == 4
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_retraining_with_any_optimiser_is_training_on_the_rows_alone(optimiser):
+    """In a batch or one by one, from the start or later: one run without the rows' losses."""
+    objective, schedule, start = small()
+    trajectory = run(objective, schedule, start, optimiser=optimiser)
+    keep = ~torch.eye(N, dtype=torch.bool)
+    finals = trajectory.retrain(keep)
+    for kept, final in zip(keep, finals, strict=True):
+        left = replace(objective, loss=lambda *asked: row_losses(*asked), weight_decay=0.0)
+        theta, state = start[None], torch.zeros(1, optimiser.slots, len(start)).double()
+        for t, rate in enumerate(schedule.rates):
+            rows, flats = schedule.batch(t), theta.clone().requires_grad_()
+            there = kept[rows].double()
+            total = left.losses(flats, rows)[0] @ there + 0.005 * flats.square().sum() * there.sum()
+            (gradient,) = torch.autograd.grad(total / len(rows), flats)
+            theta, state = optimiser.update(Before(theta, state, gradient, rate, t))
+        torch.testing.assert_close(final, theta[0], rtol=0, atol=1e-12)
+    later = trajectory.retrain(torch.ones(2, N, dtype=torch.bool), since=5)
+    torch.testing.assert_close(later, trajectory.final.expand(2, -1), rtol=0, atol=1e-12)
+
+
+def test_a_replay_that_ends_elsewhere_names_the_first_epoch():
+    """Without digests, one changed bit in a snapshot is found, and the epoch it ends is named."""
+    trajectory = replace(run(*small(), stride=PER_EPOCH), digests=None)
     snapshots = trajectory.snapshots.clone()
     snapshots[2, 0] = torch.nextafter(snapshots[2, 0], torch.tensor(9.0).double())
     with pytest.raises(ValueError, match=r"replaying epoch 1 \(counted from 0\)"):
         list(replace(trajectory, snapshots=snapshots).backwards())
 
 
-def test_no_snapshot_to_retrain_from():
-    """A start between two snapshots is refused."""
-    trajectory = run(*small(), stride=PER_EPOCH)
-    with pytest.raises(ValueError, match="no snapshot at step 3: wanted a multiple of 4"):
-        trajectory.retrain(torch.ones(1, N, dtype=torch.bool), since=3)
+@pytest.mark.parametrize("stride", [4, 5])
+def test_retraining_from_between_two_snapshots(stride):
+    """Where no snapshot is, the run is followed up to the step: the same bits."""
+    whole, sparse = run(*small()), run(*small(), stride=stride)
+    keep = torch.rand(3, N, generator=torch.Generator().manual_seed(0)) < 0.7
+    for since in (0, 3, 8, 12):
+        assert torch.equal(sparse.retrain(keep, since), whole.retrain(keep, since))
+        assert torch.equal(sparse.at(since).theta[0], whole.snapshots[since])
 
 
 def test_divergence_names_the_step():

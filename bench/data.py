@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
@@ -42,6 +42,7 @@ class Table:
     sensitive : name of the column that says which protected group a row belongs to, if any.
     given_split : rows of the provider's own parts ("train", "test"), if any.
     licence, source : terms and home of the data.
+    clean : the right labels, where some of `targets` are known to be wrong.
     """
 
     name: str
@@ -54,11 +55,13 @@ class Table:
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sensitive: str | None = None
     given_split: Mapping[str, Int[np.ndarray, " m"]] = field(default_factory=dict)
+    clean: Int[np.ndarray, " n"] | None = None
 
     @cached_property
     def fingerprint(self) -> str:
-        """A digest of values, targets and columns."""
-        return _digest(self.values, self.targets, repr((self.columns, self.class_names)))
+        """A digest of values, targets, clean labels and columns."""
+        labels = _labels(self.targets, self.clean)
+        return _digest(self.values, *labels, repr((self.columns, self.class_names)))
 
     def column(self, name: str) -> Float[np.ndarray, " n"]:
         """The values of the column called `name`."""
@@ -77,6 +80,7 @@ class Images:
     class_names : one a class.
     given_split : rows of the provider's own parts ("train", "test"), if any.
     licence, source : terms and home of the data.
+    clean : the right labels, where some of `targets` are known to be wrong.
     """
 
     name: str
@@ -87,17 +91,33 @@ class Images:
     source: str
     sensitive: None = None
     given_split: Mapping[str, Int[np.ndarray, " m"]] = field(default_factory=dict)
+    clean: Int[np.ndarray, " n"] | None = None
 
     @cached_property
     def fingerprint(self) -> str:
-        """A digest of pixels and targets."""
-        return _digest(self.pixels, self.targets, repr(self.class_names))
+        """A digest of pixels, targets and clean labels."""
+        return _digest(self.pixels, *_labels(self.targets, self.clean), repr(self.class_names))
+
+
+def _labels(targets: np.ndarray, clean: np.ndarray | None) -> tuple[np.ndarray, ...]:
+    return (targets,) if clean is None else (targets, clean)
 
 
 Data = Table | Images
 
 
-@runtime_checkable
+def wrong_labels(data: Data) -> Bool[np.ndarray, " n"]:
+    """The rows whose target is known to be wrong; none where no clean labels are known."""
+    if data.clean is None:
+        return np.zeros(len(data.targets), dtype=bool)
+    return np.asarray(data.targets != data.clean)
+
+
+def corrected(data: Data) -> Data:
+    """The same rows with the right labels: what validation and test want, and training not."""
+    return data if data.clean is None else replace(data, targets=data.clean, clean=None)
+
+
 @runtime_checkable
 class Dataset(Protocol):
     """A frozen dataclass that loads one data set, without a seed.
@@ -360,6 +380,58 @@ def flip_labels(
     shift = torch.as_tensor(rng.integers(1, n_classes, size=len(targets)))
     moved = (targets + shift) % n_classes
     return torch.where(torch.as_tensor(flipped), moved, targets), flipped
+
+
+Noise = Literal["uniform", "class", "group"]
+"""Who gets a wrong label, and which: see `label_noise`."""
+
+
+def label_noise(
+    targets: Int[Tensor, " n"],
+    groups: Int[np.ndarray, " n"] | None,
+    kind: Noise,
+    share: float,
+    n_classes: int,
+    *,
+    rng: np.random.Generator,
+) -> tuple[Int[Tensor, " n"], Bool[np.ndarray, " n"]]:
+    """Give rows a wrong label.
+
+    Parameters
+    ----------
+    targets : class indices.
+    groups : which protected group each row belongs to; used by `group` alone.
+    kind : `uniform`, a `share` of all rows gets another class, drawn evenly from the others;
+        `class`, a `share` of all rows goes from class i to i + 1, the last to the first (the
+        asymmetric noise of [1]_: each class is taken for one other);
+        `group`, a `share` of the rows of the smallest group (among equals the lowest code) gets
+        another class, drawn evenly from the others: labels are worse where people are fewer [2]_.
+    share : from 0 to 1.
+    n_classes : 2 or more.
+
+    Returns
+    -------
+    the new targets, and which rows got a wrong one: exactly round(share n), n the number of
+    rows that could.
+
+    References
+    ----------
+    .. [1] Patrini, Rozza, Menon, Nock, Qu, "Making Deep Neural Networks Robust to Label Noise: a
+       Loss Correction Approach", CVPR 2017.
+    .. [2] Wang, Liu, Levy, "Fair Classification with Group-Dependent Label Noise", FAccT 2021.
+    """
+    rows = np.arange(len(targets))
+    if kind == "group":
+        if groups is None:
+            raise ValueError("noise 'group' wants a sensitive attribute: this data set has none")
+        codes, sizes = np.unique(groups, return_counts=True)
+        rows = np.flatnonzero(groups == codes[np.argmin(sizes)])
+    some, wrong_there = flip_labels(targets[rows], share, n_classes, rng=rng)
+    if kind == "class":
+        some = torch.where(torch.as_tensor(wrong_there), (targets + 1) % n_classes, targets)
+    noisy, wrong = targets.clone(), np.zeros(len(targets), dtype=bool)
+    noisy[rows], wrong[rows] = some, wrong_there
+    return noisy, wrong
 
 
 def _digest(*parts: np.ndarray | str) -> str:

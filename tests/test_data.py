@@ -1,11 +1,23 @@
 import time
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 import pytest
 import torch
 
-from bench.data import Column, Images, Samples, Table, encode, flip_labels, split
+from bench.data import (
+    Column,
+    Images,
+    Samples,
+    Table,
+    corrected,
+    encode,
+    flip_labels,
+    label_noise,
+    split,
+    wrong_labels,
+)
 
 
 def table(n: int = 200, class_sizes: tuple[int, ...] = (120, 60, 20)) -> Table:
@@ -251,3 +263,57 @@ def test_impossible_flips_are_refused(share: float, n_classes: int):
         flip_labels(
             torch.zeros(10, dtype=torch.int64), share, n_classes, rng=np.random.default_rng(0)
         )
+
+
+def test_uniform_noise_is_flips():
+    """The same generator gives what `flip_labels` gives; the targets handed in stay."""
+    targets = torch.arange(91) % 3
+    noisy, wrong = label_noise(targets, None, "uniform", 0.2, 3, rng=np.random.default_rng(1))
+    expected, flipped = flip_labels(targets, 0.2, 3, rng=np.random.default_rng(1))
+    assert torch.equal(noisy, expected)
+    np.testing.assert_array_equal(wrong, flipped)
+    assert torch.equal(targets, torch.arange(91) % 3)
+
+
+def test_class_noise_moves_each_class_to_the_next():
+    """round(share n) rows go from i to i + 1, the last class to the first."""
+    targets = torch.arange(100) % 4
+    noisy, wrong = label_noise(targets, None, "class", 0.3, 4, rng=np.random.default_rng(2))
+    assert wrong.sum() == 30
+    assert torch.equal(noisy, (targets + torch.as_tensor(wrong)) % 4)
+
+
+def test_group_noise_stays_in_the_smallest_group():
+    """A share of the smallest group's rows is wrong, nobody else's; among equals the lowest."""
+    groups = np.repeat([2, 0, 1], [50, 20, 30])
+    targets = torch.arange(100) % 3
+    noisy, wrong = label_noise(targets, groups, "group", 0.5, 3, rng=np.random.default_rng(3))
+    assert wrong.sum() == 10
+    assert set(groups[wrong]) == {0}
+    np.testing.assert_array_equal((noisy != targets).numpy(), wrong)
+    even = np.arange(100) % 2
+    _, wrong = label_noise(targets, even, "group", 1.0, 3, rng=np.random.default_rng(3))
+    np.testing.assert_array_equal(wrong, even == 0)
+
+
+def test_group_noise_wants_groups():
+    """Data without a sensitive attribute says so; shares are checked for every kind."""
+    targets, rng = torch.arange(10) % 2, np.random.default_rng(0)
+    with pytest.raises(ValueError, match="wants a sensitive attribute"):
+        label_noise(targets, None, "group", 0.1, 2, rng=rng)
+    with pytest.raises(ValueError, match="can't be flipped"):
+        label_noise(targets, None, "class", 1.1, 2, rng=rng)
+
+
+def test_clean_labels_say_which_are_wrong_and_correct_them():
+    """Where the right labels are known, wrong rows are named and mended; else nothing changes."""
+    plain = table()
+    assert not wrong_labels(plain).any()
+    assert corrected(plain) is plain
+    right = plain.targets.copy()
+    right[[3, 8]] = (right[[3, 8]] + 1) % 3
+    noisy = replace(plain, clean=right)
+    assert np.flatnonzero(wrong_labels(noisy)).tolist() == [3, 8]
+    np.testing.assert_array_equal(corrected(noisy).targets, right)
+    assert not wrong_labels(corrected(noisy)).any()
+    assert len({plain.fingerprint, noisy.fingerprint, corrected(noisy).fingerprint}) == 3

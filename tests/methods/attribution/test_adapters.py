@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from bench.components import ConfigError, Shelf, build
-from bench.models.given import BlackBox
-from bench.models.network import CNN, MLP, Network, initial
+from bench.models.network import CNN, Network, initial
+from bench.probes import plain
 from bench.setfunction.partition import Partition
 from bench.setfunction.reference import Reference
 from bench.setfunction.table import shapley_values
@@ -21,34 +21,11 @@ from bench.tasks.base import Unsupported
 from bench.tasks.foreign import alone, seeded
 
 SHELF = Shelf()
-PACKAGE = {"captum": "captum", "shap": "shap", "lime": "lime"}
-FOREIGN = [n for n in SHELF.names("method/attribution") if n.partition("_")[0] in PACKAGE]
-FOREIGN.remove("lime")
-
-
-def answer(name: str, problem: AttributionProblem, seed: int = 0, **fields) -> np.ndarray:
-    needed = PACKAGE.get(name.partition("_")[0])
-    if needed:
-        pytest.importorskip(needed)
-    method = build({**SHELF.config("method/attribution", name), **fields}, name)
-    return method.explain(problem, rng=np.random.default_rng(seed)).values
-
-
-def problem_of(
-    n_classes: int, widths: tuple[int, ...] = (8,), draws: int = 1, sets: int = 1
-) -> AttributionProblem:
-    """Four instances of seven positions in five features, in float64."""
-    rng = np.random.default_rng(2)
-    net = initial(MLP(widths, "tanh"), torch.Size([7]), max(n_classes, 1), rng=rng)
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.mul_(3)
-    model = Network(net.double().eval(), n_classes)
-    inputs = torch.from_numpy(rng.normal(size=(4, 7)))
-    reference = Reference(torch.from_numpy(rng.normal(size=(sets, draws, 7))))
-    partition = Partition(torch.tensor([0, 1, 1, 2, 3, 3, 4]), tuple("abcde"))
-    g = "probability" if n_classes else "output"
-    return AttributionProblem(model, inputs, predicted(model, inputs), partition, reference, g)
+FOREIGN = [
+    name
+    for name in SHELF.names("method/attribution")
+    if name.startswith(("captum_", "shap_", "lime_package"))
+]
 
 
 def image_problem() -> AttributionProblem:
@@ -74,7 +51,7 @@ EXACT_WHERE_AFFINE = [
 
 @pytest.mark.parametrize("sets", [1, 4])
 @pytest.mark.parametrize("name", EXACT_WHERE_AFFINE)
-def test_affine_output_has_one_answer(name: str, sets: int):
+def test_affine_output_has_one_answer(name: str, sets: int, answer, problem_of):
     """T1: with g affine they all give w_i (x_i - b_i), summed over a feature's positions."""
     problem = problem_of(0, (), sets=sets)
     weights = problem.model.module[1].weight[0].detach()
@@ -82,7 +59,7 @@ def test_affine_output_has_one_answer(name: str, sets: int):
     np.testing.assert_allclose(answer(name, problem), wanted, atol=1e-5)
 
 
-def test_lime_package_shrinks_the_affine_truth():
+def test_lime_package_shrinks_the_affine_truth(answer, problem_of):
     """The penalty of 1 alone parts it from the affine truth: it shrinks, and keeps signs."""
     problem = problem_of(0, ())
     weights = problem.model.module[1].weight[0].detach()
@@ -94,7 +71,7 @@ def test_lime_package_shrinks_the_affine_truth():
 
 
 @pytest.mark.parametrize("draws", [1, 6])
-def test_shap_with_all_masks_is_exact(draws: int):
+def test_shap_with_all_masks_is_exact(draws: int, answer, problem_of):
     """All 2^5 - 2 masks: the Shapley values of F, averaged over the draws."""
     problem = problem_of(3, draws=draws)
     wanted = shapley_values(problem.table())
@@ -103,7 +80,7 @@ def test_shap_with_all_masks_is_exact(draws: int):
     np.testing.assert_allclose(found, wanted, atol=0.03)
 
 
-def test_captum_samples_towards_the_exact_values():
+def test_captum_samples_towards_the_exact_values(answer, problem_of):
     """Captum's two estimators of Shapley values come near them where there is one draw."""
     problem = problem_of(3)
     wanted = shapley_values(problem.table())
@@ -115,7 +92,7 @@ def test_captum_samples_towards_the_exact_values():
     np.testing.assert_allclose(found, wanted, atol=0.06)
 
 
-def test_what_both_have_agrees():
+def test_what_both_have_agrees(answer, problem_of):
     """Captum's integral, ablation and gradients are ours; so is the example function."""
     problem = problem_of(3)
     steps = {"n_steps": 200, "method": "gausslegendre"}
@@ -137,7 +114,7 @@ def test_what_both_have_agrees():
     )
 
 
-def test_noise_tunnel_without_noise_is_the_gradient():
+def test_noise_tunnel_without_noise_is_the_gradient(answer, problem_of):
     """SmoothGrad's limit case."""
     problem = problem_of(3)
     still = {"nt_type": "smoothgrad", "nt_samples": 3, "stdevs": 0.0}
@@ -147,7 +124,7 @@ def test_noise_tunnel_without_noise_is_the_gradient():
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_images_with_references_of_their_own(name: str):
+def test_images_with_references_of_their_own(name: str, answer):
     """Every adapter explains images in blocks, each instance against its own reference."""
     problem = image_problem()
     values = answer(name, problem)
@@ -159,7 +136,7 @@ def test_images_with_references_of_their_own(name: str):
 
 
 @pytest.mark.parametrize("name", ["captum_feature_ablation", "function", "shap_kernel"])
-def test_partitions_of_their_own(name: str):
+def test_partitions_of_their_own(name: str, answer, problem_of):
     """Where each instance is parted in its own way, each row is what it gets alone."""
     problem = problem_of(3)
     shared = problem.partition.membership
@@ -172,7 +149,7 @@ def test_partitions_of_their_own(name: str):
     assert not np.allclose(found[1], answer(name, problem)[1])
 
 
-def test_grad_cam_takes_the_last_convolution_or_the_named_layer():
+def test_grad_cam_takes_the_last_convolution_or_the_named_layer(answer):
     """Layer Grad-CAM by hand: the map's channels weighted by their mean gradients."""
     pytest.importorskip("captum")
     problem = image_problem()
@@ -189,13 +166,11 @@ def test_grad_cam_takes_the_last_convolution_or_the_named_layer():
 
 
 @pytest.mark.parametrize("name", ["captum_integrated_gradients", "shap_deep", "shap_gradient"])
-def test_gradients_want_a_network(name: str):
+def test_gradients_want_a_network(name: str, answer, problem_of):
     """A black box has none, and is told so."""
     problem = problem_of(3)
-    margins = problem.model.margins
-    black = replace(problem, model=BlackBox(lambda x: margins(x).detach(), 3))
     with pytest.raises(Unsupported, match="differentiable"):
-        answer(name, black)
+        answer(name, replace(problem, model=plain(problem.model)))
 
 
 @pytest.mark.parametrize(
@@ -208,13 +183,13 @@ def test_gradients_want_a_network(name: str):
         ("lime_package", "lime.lime_image"),
     ],
 )
-def test_absent_packages_are_named_with_the_way_out(name, module, monkeypatch):
+def test_absent_packages_are_named_with_the_way_out(name, module, monkeypatch, method, problem_of):
     """`Unsupported`, never an ImportError."""
     monkeypatch.setitem(sys.modules, module, None)
     extra = module.partition(".")[0]
-    method = build(SHELF.config("method/attribution", name), name)
+    built = method(name)
     with pytest.raises(Unsupported, match=rf"needs {extra}: pip install 'earnest\[{extra}\]'"):
-        method.explain(problem_of(3), rng=np.random.default_rng(0))
+        built.explain(problem_of(3), rng=np.random.default_rng(0))
 
 
 @pytest.mark.parametrize(
@@ -226,7 +201,7 @@ def test_absent_packages_are_named_with_the_way_out(name, module, monkeypatch):
         ("shap_kernel", {"explainer": "KernelExplain"}),
     ],
 )
-def test_unknown_classes_are_refused(name: str, fields: dict[str, str]):
+def test_unknown_classes_are_refused(name: str, fields: dict[str, str], answer, problem_of):
     """The value met and the value wanted."""
     with pytest.raises(ValueError, match=f"{next(iter(fields.values()))!r}: wanted"):
         answer(name, problem_of(3), **fields)
@@ -248,7 +223,7 @@ def test_bad_parameters(name: str, fields: dict[str, object]):
         build({**SHELF.config("method/attribution", name), **fields}, name)
 
 
-def test_a_users_function_is_one_yaml_away(monkeypatch):
+def test_a_users_function_is_one_yaml_away(monkeypatch, answer, problem_of):
     """It gets plain arrays, g of every class, a seeded global state, and copies to spoil."""
     problem = problem_of(3, draws=4)
     before = problem.inputs.clone()

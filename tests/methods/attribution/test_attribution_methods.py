@@ -7,20 +7,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.components import Shelf, build
 from bench.models import chunks
-from bench.models.given import BlackBox
-from bench.models.network import CNN, MLP, Network, initial
+from bench.probes import plain
 from bench.scores import ideal_influence as scoring
 from bench.setfunction.ideal import exact_ideal
-from bench.setfunction.orders import along
-from bench.setfunction.partition import Partition
 from bench.setfunction.reference import Reference
-from bench.setfunction.table import Tabulated, shapley_values
-from bench.tasks.attribution import AttributionProblem, predicted
+from bench.setfunction.table import shapley_values
+from bench.tasks.attribution import AttributionProblem
 from bench.tasks.base import Unsupported
+from bench.tasks.foreign import alone
 
-SHELF = Shelf()
 NAMES = [
     "random",
     "gradient",
@@ -44,35 +40,6 @@ NAMES = [
 ]
 GREEDY = [name for name in NAMES if name.startswith("greedy")]
 POLISHED = ["gradient_polish", "kernel_shap_polish"]
-MEMBERSHIP = torch.tensor([0, 1, 1, 2, 3, 3, 4])
-
-
-def method(name: str, **fields):
-    return build({**SHELF.config("method/attribution", name), **fields}, name)
-
-
-def answer(name: str, problem: AttributionProblem, seed: int = 0, **fields) -> np.ndarray:
-    return method(name, **fields).explain(problem, rng=np.random.default_rng(seed)).values
-
-
-def problem_of(net: nn.Module, n_classes: int, draws: int = 1, n: int = 6) -> AttributionProblem:
-    """Seven positions in five features, in float64."""
-    rng = np.random.default_rng(2)
-    model = Network(net.double().eval(), n_classes)
-    inputs = torch.from_numpy(rng.normal(size=(n, 7)))
-    reference = Reference(torch.from_numpy(rng.normal(size=(1, draws, 7))))
-    partition = Partition(MEMBERSHIP, tuple("abcde"))
-    g = "probability" if n_classes else "output"
-    return AttributionProblem(model, inputs, predicted(model, inputs), partition, reference, g)
-
-
-def network(n_classes: int, widths: tuple[int, ...] = (8,), activation: str = "tanh") -> nn.Module:
-    rng = np.random.default_rng(0)
-    net = initial(MLP(widths, activation), torch.Size([7]), max(n_classes, 1), rng=rng)
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.mul_(3)
-    return net
 
 
 class Additive(nn.Module):
@@ -88,22 +55,6 @@ class Additive(nn.Module):
         return (torch.tanh(2 * inputs) @ self.a + inputs**2 @ self.c)[:, None]
 
 
-def scores(problem: AttributionProblem, values: np.ndarray) -> np.ndarray:
-    """II, EX and IN of each instance, three rows."""
-    table = problem.table()
-    ideal, value = exact_ideal(table), Tabulated(table)
-    orders = np.argsort(-values, axis=1, kind="stable")[:, None]
-    deleted = scoring.area(along(value, orders))[:, 0]
-    kept = scoring.area(along(value, orders[..., ::-1]))[:, 0]
-    return np.stack(
-        [
-            scoring.ideal_influence(kept - deleted, ideal.joint),
-            scoring.exclusion(deleted, ideal.chance_area, ideal.least),
-            scoring.inclusion(kept, ideal.chance_area, ideal.most),
-        ]
-    )
-
-
 MODULAR = [
     *("gradient_times_difference", "integrated_gradients", "occlusion", "shapley"),
     *("kernel_shap", "exact_optimum", *GREEDY, *POLISHED),
@@ -112,9 +63,9 @@ MODULAR = [
 
 @pytest.mark.parametrize("draws", [1, 4])
 @pytest.mark.parametrize("name", [*MODULAR, "lime"])
-def test_affine_output_makes_them_all_ideal(name: str, draws: int):
+def test_affine_output_makes_them_all_ideal(name: str, draws: int, answer, problem_of, scores):
     """T1: g affine, so F is modular: II = EX = IN = 1; LIME where nothing is penalised."""
-    problem = problem_of(network(0, ()), 0, draws)
+    problem = problem_of(0, (), draws=draws)
     fields = {"ridge": 0.0} if name == "lime" else {}
     np.testing.assert_allclose(scores(problem, answer(name, problem, **fields)), 1, atol=1e-9)
 
@@ -123,17 +74,17 @@ def test_affine_output_makes_them_all_ideal(name: str, draws: int):
 @pytest.mark.parametrize(
     "name", ["integrated_gradients", "occlusion", "shapley", "exact_optimum", *GREEDY]
 )
-def test_additive_output(name: str, draws: int):
+def test_additive_output(name: str, draws: int, answer, problem_of, scores):
     """T2: F a sum of functions of one feature each; the gradient alone can be misled."""
-    problem = problem_of(Additive(), 0, draws)
+    problem = problem_of(0, net=Additive(), draws=draws)
     np.testing.assert_allclose(scores(problem, answer(name, problem)), 1, atol=1e-9)
     assert scores(problem, answer("gradient_times_difference", problem))[0].min() < 0.99
 
 
 @pytest.mark.parametrize("g", ["probability", "logit", "margin"])
-def test_increasing_function_of_an_affine_one(g: str):
+def test_increasing_function_of_an_affine_one(g: str, answer, problem_of, scores):
     """T3: binary logistic regression, one reference: a's order is best at every size."""
-    problem = replace(problem_of(network(2, ()), 2), g=g)
+    problem = replace(problem_of(2, ()), g=g)
     table = problem.table()
     ideal = exact_ideal(table)
     np.testing.assert_allclose(scoring.nestedness_gap(table, ideal.least), 0, atol=1e-12)
@@ -141,13 +92,13 @@ def test_increasing_function_of_an_affine_one(g: str):
         np.testing.assert_allclose(scores(problem, answer(name, problem)), 1, atol=1e-9)
 
 
-def test_positive_change_of_g_keeps_the_scores():
+def test_positive_change_of_g_keeps_the_scores(answer, network, problem_of, scores):
     """T8: 2.5 g + 3 for g scales the values and leaves their order and all scores."""
     net, changed = network(0).double(), network(0).double()
     with torch.no_grad():
         changed[-1].weight.mul_(2.5)
         changed[-1].bias.mul_(2.5).add_(3)
-    one, other = problem_of(net, 0), problem_of(changed, 0)
+    one, other = problem_of(0, net=net), problem_of(0, net=changed)
     np.testing.assert_allclose(other.table(), 2.5 * one.table() + 3, atol=1e-9)
     for name in ("occlusion", "shapley", "integrated_gradients", "kernel_shap"):
         np.testing.assert_allclose(answer(name, other), 2.5 * answer(name, one), atol=1e-9)
@@ -156,9 +107,9 @@ def test_positive_change_of_g_keeps_the_scores():
         np.testing.assert_allclose(found[1], found[0], atol=1e-9)
 
 
-def test_exact_optimum_is_one_and_nothing_is_above():
+def test_exact_optimum_is_one_and_nothing_is_above(answer, problem_of, scores):
     """II = 1 to rounding; every method of the shelf stays within [-1, 1]."""
-    problem = problem_of(network(3), 3, draws=2)
+    problem = problem_of(3, draws=2)
     for name in NAMES:
         found = scores(problem, answer(name, problem))
         assert (np.abs(found[0]) <= 1 + 1e-12).all()
@@ -173,12 +124,13 @@ def literal_gradient(problem: AttributionProblem, point: Tensor, row: int) -> Te
 
 
 def summed(values: Tensor) -> list[float]:
-    return [float(values[feature == MEMBERSHIP].sum()) for feature in range(5)]
+    """Positions 1 and 2 are one feature, 4 and 5 another."""
+    return [float(values[list(of)].sum()) for of in ((0,), (1, 2), (3,), (4, 5), (6,))]
 
 
-def test_gradients_are_summed_over_a_features_positions():
+def test_gradients_are_summed_over_a_features_positions(answer, problem_of):
     """Four formulas, one instance and one feature at a time."""
-    problem = problem_of(network(3), 3, draws=3)
+    problem = problem_of(3, draws=3)
     b = problem.reference.draws[0].mean(0)
     for row, x in enumerate(problem.inputs):
         slope = literal_gradient(problem, x, row)
@@ -194,9 +146,9 @@ def test_gradients_are_summed_over_a_features_positions():
 
 @pytest.mark.parametrize("draws", [1, 3])
 @pytest.mark.parametrize("n_classes", [0, 3])
-def test_integrated_gradients_are_complete(draws: int, n_classes: int):
+def test_integrated_gradients_are_complete(draws: int, n_classes: int, answer, problem_of):
     """They sum to F(nothing) - F(everything); a fine midpoint sum agrees."""
-    problem = problem_of(network(n_classes), n_classes, draws)
+    problem = problem_of(n_classes, draws=draws)
     found = answer("integrated_gradients", problem)
     ends = problem.value(np.array([[False] * 5, [True] * 5]))
     np.testing.assert_allclose(found.sum(1), ends[:, 0] - ends[:, 1], atol=1e-4)
@@ -210,9 +162,9 @@ def test_integrated_gradients_are_complete(draws: int, n_classes: int):
         np.testing.assert_allclose(found[0], summed(total), atol=1e-4)
 
 
-def test_occlusion_and_shapley_are_their_formulas():
+def test_occlusion_and_shapley_are_their_formulas(answer, problem_of):
     """Differences of the table; the ends of KernelSHAP with all masks."""
-    problem = problem_of(network(3), 3, draws=2)
+    problem = problem_of(3, draws=2)
     table = problem.table()
     np.testing.assert_allclose(
         answer("occlusion", problem), table[:, :1] - table[:, 1 << np.arange(5)], atol=1e-12
@@ -223,9 +175,9 @@ def test_occlusion_and_shapley_are_their_formulas():
     )
 
 
-def test_taylor_of_occlusion():
+def test_taylor_of_occlusion(answer, problem_of):
     """T9: for a small change (x - b) grad is what occlusion measures."""
-    problem = problem_of(network(3), 3)
+    problem = problem_of(3)
     near = problem.inputs[:1] + 1e-4 * problem.reference.draws
     problem = replace(
         problem, inputs=problem.inputs[:1], targets=problem.targets[:1], reference=Reference(near)
@@ -235,9 +187,9 @@ def test_taylor_of_occlusion():
 
 
 @pytest.mark.parametrize("name", POLISHED)
-def test_polish_is_no_worse_than_its_start(name: str):
+def test_polish_is_no_worse_than_its_start(name: str, method, network, problem_of, scores):
     """J of the polished order is at least that of the start's, on every instance."""
-    problem = problem_of(network(3, (12, 12), "relu"), 3, draws=2, n=30)
+    problem = problem_of(3, net=network(3, (12, 12), "relu"), draws=2, n=30)
     polished = method(name)
     start = polished.start.explain(problem, rng=np.random.default_rng(0)).values
     found = polished.explain(problem, rng=np.random.default_rng(0)).values
@@ -245,52 +197,46 @@ def test_polish_is_no_worse_than_its_start(name: str):
     assert scores(problem, found)[0].mean() > scores(problem, start)[0].mean()
 
 
-def test_polish_takes_any_method():
+def test_polish_takes_any_method(method, problem_of):
     """A start that isn't of this house, too."""
-    problem = problem_of(network(3), 3)
+    problem = problem_of(3)
     constant = method(
         "gradient_polish", start={"_target_": "earnest.methods.attribution.random.Random"}
     )
-    assert constant.explain(problem, rng=np.random.default_rng(0)).values.shape == (6, 5)
+    assert constant.explain(problem, rng=np.random.default_rng(0)).values.shape == (4, 5)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "random"])
-def test_instances_do_not_mix(name: str):
+def test_instances_do_not_mix(name: str, answer, problem_of):
     """Explaining one instance alone gives its row; a convolutional net in small chunks, too."""
-    problem = problem_of(network(3), 3, draws=2)
-    alone = replace(problem, inputs=problem.inputs[:1], targets=problem.targets[:1])
-    np.testing.assert_allclose(answer(name, alone)[0], answer(name, problem)[0], atol=1e-9)
+    problem = problem_of(3, draws=2)
+    np.testing.assert_allclose(
+        answer(name, alone(problem, 0))[0], answer(name, problem)[0], atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("name", ["gradient", "integrated_gradients", "occlusion", "lime"])
-def test_images(name: str, monkeypatch: pytest.MonkeyPatch):
+def test_images(name: str, monkeypatch: pytest.MonkeyPatch, answer, image_problem):
     """Channels are pooled, chunks change nothing."""
-    rng = np.random.default_rng(0)
-    net = initial(CNN((3,), 4), torch.Size([2, 4, 4]), 3, rng=rng).double()
-    inputs = torch.from_numpy(rng.random((3, 2, 4, 4)))
-    blocks = torch.arange(4).view(2, 2).repeat_interleave(2, 0).repeat_interleave(2, 1)
-    features = Partition(blocks.expand(2, -1, -1).contiguous(), tuple("abcd"))
-    model = Network(net, 3)
-    reference = Reference(inputs.mean(0)[None, None])
-    problem = AttributionProblem(model, inputs, predicted(model, inputs), features, reference)
+    problem = image_problem()
     whole = answer(name, problem)
     monkeypatch.setattr(chunks, "IMAGE_ROWS", 2)
-    assert whole.shape == (3, 4)
+    assert whole.shape == (3, 9)
     np.testing.assert_allclose(answer(name, problem), whole, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["exact_optimum", "shapley"])
-def test_too_many_features(name: str):
+def test_too_many_features(name: str, answer, problem_of):
     """2^p values are refused with a reason, not tried."""
     with pytest.raises(Unsupported, match="p = 5 is above 4"):
-        answer(name, problem_of(network(3), 3), exact_up_to=4)
+        answer(name, problem_of(3), exact_up_to=4)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_black_box(name: str):
+def test_black_box(name: str, method, answer, problem_of):
     """Methods that need no gradient answer alike without one; the others say why not."""
-    problem = problem_of(network(3), 3)
-    blind = replace(problem, model=BlackBox(lambda x: problem.model.margins(x).detach(), 3))
+    problem = problem_of(3)
+    blind = replace(problem, model=plain(problem.model))
     built = method(name)
     if "gradient" in built.needs or name == "gradient_polish":
         with pytest.raises(Unsupported, match="differentiable"):
@@ -300,9 +246,9 @@ def test_black_box(name: str):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_values_asked(name: str):
+def test_values_asked(name: str, answer, problem_of):
     """What a method asks of the set function, a row and a mask at a time."""
-    problem, p, n = problem_of(network(3), 3), 5, 6
+    problem, p, n = problem_of(3), 5, 4
     before = problem.model.calls.values
     answer(name, problem)
     asked = (problem.model.calls.values - before) / n
@@ -324,7 +270,7 @@ def test_values_asked(name: str):
 
 
 @pytest.mark.parametrize("fields", [{"samples": 0}, {"samples": 1}])
-def test_impossible_numbers(fields: dict[str, int]):
+def test_impossible_numbers(fields: dict[str, int], method):
     """Refused when the method is made."""
     with pytest.raises(Exception, match="wanted"):
         method("kernel_shap", **fields)

@@ -10,17 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.components import Shelf, build
 from bench.conformance import CHECKS, NotApplicable, Subject, leaves
 from bench.models import chunks
-from bench.models.given import BlackBox
 from bench.models.network import CNN, MLP, Network, initial
+from bench.probes import plain
 from bench.setfunction.partition import Partition
 from bench.setfunction.reference import Reference
 from bench.tasks.attribution import AttributionProblem, AttributionTask, predicted
 from bench.tasks.base import Unsupported
 
-SHELF = Shelf()
 SMOOTH = [
     "smooth_grad",
     "smooth_grad_absolute",
@@ -37,16 +35,6 @@ GUIDED = [
 ]
 LRPS = ["lrp_epsilon_plus", "lrp_epsilon_alpha2_beta1", "lrp_epsilon_gamma_box"]
 OURS = [*SMOOTH, *CAMS, *GUIDED, *LRPS, "gradient_shap", "deep_lift", "integrated_gradients"]
-
-
-def method(name: str, **fields: Any) -> Any:
-    return build({**SHELF.config("method/attribution", name), **fields}, name)
-
-
-def answer(name: str, problem: AttributionProblem, seed: int = 0, **fields: Any) -> np.ndarray:
-    if name.startswith("lrp"):
-        pytest.importorskip("zennit")
-    return method(name, **fields).explain(problem, rng=np.random.default_rng(seed)).values
 
 
 def problem_of(
@@ -120,7 +108,7 @@ def ends(problem: AttributionProblem) -> np.ndarray:
 # Sampled gradients
 
 
-def test_smooth_grad_without_noise():
+def test_smooth_grad_without_noise(answer):
     """Level 0: the gradient, its absolute value, times x - b, its square; no variance."""
     problem = problem_of(mlp(3, "tanh"), 3, draws=3)
     gradient = answer("gradient", problem)
@@ -135,7 +123,7 @@ def test_smooth_grad_without_noise():
         np.testing.assert_allclose(answer(name, problem, level=0.0), values, atol=1e-12)
 
 
-def test_smooth_grad_of_a_square():
+def test_smooth_grad_of_a_square(answer):
     """g = sum x^2 has the gradient 2x: mean 2x, variance 4 s^2, mean square their sum, s being
     the level times the instance's range."""
 
@@ -157,7 +145,7 @@ def test_smooth_grad_of_a_square():
 
 
 @pytest.mark.parametrize("own", [False, True])
-def test_gradient_shap_is_expected_gradients(own: bool):
+def test_gradient_shap_is_expected_gradients(own: bool, answer):
     """Its mean over many samples is that of integrated gradients over all draws, also where
     each instance has draws of its own; noise is drawn with its deviation."""
     problem = problem_of(mlp(3, "tanh"), 3, draws=4)
@@ -174,7 +162,9 @@ def test_gradient_shap_is_expected_gradients(own: bool):
 
 @pytest.mark.parametrize("name", ["integrated_gradients", "smooth_grad", "gradient_shap"])
 @pytest.mark.parametrize("shape", [(6,), (2, 6, 6)])
-def test_blocks_change_nothing(name: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch):
+def test_blocks_change_nothing(
+    name: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch, answer
+):
     """One instance in a block, and all in one: the same answer."""
     problem = problem_of(mlp(3) if len(shape) == 1 else cnn(3), 3, shape, draws=2)
     whole = answer(name, problem)
@@ -202,7 +192,7 @@ def literal_rescale(net: nn.Sequential, x: Tensor, r: Tensor, top: Tensor) -> Te
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "softplus", "gelu"])
 @pytest.mark.parametrize("g", ["logit", "probability"])
-def test_deep_lift_by_hand(activation: str, g: str):
+def test_deep_lift_by_hand(activation: str, g: str, answer):
     """The multipliers of a chain, layer by layer; of a probability of two classes, too: its
     last step is one more function of one number."""
     problem = problem_of(mlp(2, activation), 2, draws=3, g=g)
@@ -223,7 +213,7 @@ def test_deep_lift_by_hand(activation: str, g: str):
 @pytest.mark.parametrize("g", ["logit", "probability", "margin"])
 @pytest.mark.parametrize("net", ["mlp", "cnn", "residual"])
 @pytest.mark.parametrize("own", [False, True])
-def test_deep_lift_is_complete(net: str, g: str, own: bool):
+def test_deep_lift_is_complete(net: str, g: str, own: bool, answer):
     """Contributions sum to F(nothing) - F(everything): max pooling, products, batch norms,
     functions in place and layers used twice among them, draws shared or not."""
     module = {"mlp": mlp(3, "tanh"), "cnn": cnn(3), "residual": Residual()}[net]
@@ -236,7 +226,7 @@ def test_deep_lift_is_complete(net: str, g: str, own: bool):
     np.testing.assert_allclose(found.sum(1), ends(problem), atol=1e-9)
 
 
-def test_deep_lift_near_the_reference():
+def test_deep_lift_near_the_reference(answer):
     """A draw next to the instance: the gradient times the difference; at it: 0."""
     problem = problem_of(cnn(3), 3, (2, 6, 6))
     for distance in (1e-5, 0.0):
@@ -247,7 +237,7 @@ def test_deep_lift_near_the_reference():
         )
 
 
-def test_deep_lift_equals_captums():
+def test_deep_lift_equals_captums(answer):
     """On a plain ReLU network of one output, zeros for reference."""
     captum = pytest.importorskip("captum.attr")
     problem = problem_of(mlp(1), 0)
@@ -257,7 +247,7 @@ def test_deep_lift_equals_captums():
     np.testing.assert_allclose(answer("deep_lift", zero), peer.detach(), atol=1e-6)
 
 
-def test_deep_lift_says_what_it_cannot_do():
+def test_deep_lift_says_what_it_cannot_do(answer):
     """A function without a rule makes the sum come out wrong, which is noticed."""
     net = nn.Sequential(nn.Linear(6, 8), nn.LayerNorm(8), nn.Linear(8, 3))
     with pytest.raises(Unsupported, match="no rule"):
@@ -268,7 +258,7 @@ def test_deep_lift_says_what_it_cannot_do():
 
 
 @pytest.mark.parametrize("name", ["guided_backprop", "deconvnet"])
-def test_guided_by_hand(name: str):
+def test_guided_by_hand(name: str, answer):
     """Two ReLU layers, a row at a time: which gradients pass."""
     problem = problem_of(mlp(1), 0)
     one, two, three = (layer for layer in problem.model.module if isinstance(layer, nn.Linear))
@@ -286,7 +276,7 @@ def test_guided_by_hand(name: str):
 
 
 @pytest.mark.parametrize("name", ["guided_backprop", "deconvnet"])
-def test_guided_where_nothing_is_held_back(name: str):
+def test_guided_where_nothing_is_held_back(name: str, answer):
     """All weights and biases positive, inputs too: every gradient passes, it is the gradient."""
     net = mlp(1)
     with torch.no_grad():
@@ -297,7 +287,7 @@ def test_guided_where_nothing_is_held_back(name: str):
     np.testing.assert_allclose(answer(name, problem), answer("gradient", problem), atol=1e-12)
 
 
-def test_guided_in_place_and_reused():
+def test_guided_in_place_and_reused(answer):
     """A ReLU used twice, in place and by statement, is the same as separate ones."""
 
     class Plain(Residual):
@@ -317,7 +307,7 @@ def test_guided_in_place_and_reused():
 
 
 @pytest.mark.parametrize("name", CAMS)
-def test_cam_by_hand(name: str):
+def test_cam_by_hand(name: str, answer):
     """The last ReLU of the convolutions, split off: maps, weights and interpolation, a row and
     a channel at a time."""
     problem = problem_of(cnn(3), 3, (2, 6, 6))
@@ -346,7 +336,7 @@ def test_cam_by_hand(name: str):
         np.testing.assert_allclose(found[row], total.clamp(min=0).flatten(), atol=1e-9)
 
 
-def test_cam_is_stretched():
+def test_cam_is_stretched(answer):
     """Behind a stride of 2 a 3x3 map is drawn bilinearly on 6x6 pixels; a residual network's is
     that of its last sum."""
     net = nn.Sequential(nn.Conv2d(2, 1, 2, 2), nn.Flatten(), nn.Linear(9, 1)).double()
@@ -357,7 +347,7 @@ def test_cam_is_stretched():
     np.testing.assert_allclose(answer("grad_cam", problem), wanted, atol=1e-9)
 
 
-def test_cam_of_a_network_without_convolutions():
+def test_cam_of_a_network_without_convolutions(answer):
     """A reason, not a crash; a map of one pixel shows nothing, either."""
     with pytest.raises(Unsupported, match="convolutions"):
         answer("grad_cam", problem_of(mlp(3), 3))
@@ -381,7 +371,7 @@ class Images(AttributionTask):
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", [*CAMS, *GUIDED, *LRPS, "deep_lift"])
-def test_promises_on_images(name: str, check):
+def test_promises_on_images(name: str, check, method):
     """The conformance checks where the networks have convolutions."""
     if name.startswith("lrp"):
         pytest.importorskip("zennit")
@@ -395,7 +385,7 @@ def test_promises_on_images(name: str, check):
 
 
 @pytest.mark.parametrize("name", LRPS)
-def test_lrp_of_a_relu_network_is_gradient_times_input(name: str):
+def test_lrp_of_a_relu_network_is_gradient_times_input(name: str, answer):
     """The epsilon rule, of a single logit and of an output; class 0 has minus the logit."""
     for net, classes in ((mlp(1), 2), (mlp(1), 0)):
         for module in net.modules():
@@ -408,7 +398,7 @@ def test_lrp_of_a_relu_network_is_gradient_times_input(name: str):
 
 @pytest.mark.parametrize("name", LRPS)
 @pytest.mark.parametrize("net", ["cnn", "residual"])
-def test_lrp_keeps_relevance(name: str, net: str):
+def test_lrp_keeps_relevance(name: str, net: str, answer):
     """Without biases and batch norms' shifts it sums to the target's own output."""
     module = cnn(3) if net == "cnn" else Residual(gated=False, stated=False)
     for part in module.modules():
@@ -422,7 +412,7 @@ def test_lrp_keeps_relevance(name: str, net: str):
     np.testing.assert_allclose(found.sum(1), margins.detach(), rtol=1e-3, atol=1e-5)
 
 
-def test_lrp_of_a_resnet_equals_zennits():
+def test_lrp_of_a_resnet_equals_zennits(answer):
     """Sums and batch norms as zennit treats them in torchvision's own residual networks."""
     zennit = pytest.importorskip("zennit")
     from torchvision.models.resnet import BasicBlock, ResNet
@@ -442,7 +432,7 @@ def test_lrp_of_a_resnet_equals_zennits():
     np.testing.assert_allclose(found, wanted, atol=2e-3 * np.abs(wanted).max())
 
 
-def test_lrp_says_what_it_cannot_do():
+def test_lrp_says_what_it_cannot_do(answer):
     """A layer or a product without a rule; a mask of zennit's absence is its extra's name."""
     pytest.importorskip("zennit")
     net = nn.Sequential(nn.Linear(6, 8), nn.LayerNorm(8), nn.Linear(8, 3))
@@ -452,7 +442,7 @@ def test_lrp_says_what_it_cannot_do():
         answer("lrp_epsilon_plus", problem_of(Residual(), 3, (2, 6, 6)))
 
 
-def test_lrp_without_zennit(monkeypatch: pytest.MonkeyPatch):
+def test_lrp_without_zennit(monkeypatch: pytest.MonkeyPatch, method):
     """The reason names the extra."""
     monkeypatch.setitem(__import__("sys").modules, "zennit.types", None)
     with pytest.raises(Unsupported, match=r"earnest\[lrp\]"):
@@ -463,7 +453,7 @@ def test_lrp_without_zennit(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_nothing_is_left_behind(name: str):
+def test_nothing_is_left_behind(name: str, answer):
     """A residual network's weights, statistics, hooks and flags are as before, whether the
     method answers or not; its parameters need no gradients."""
     module = Residual(gated=not name.startswith("lrp")).requires_grad_(False)
@@ -474,10 +464,10 @@ def test_nothing_is_left_behind(name: str):
 
 
 @pytest.mark.parametrize("name", [*CAMS, *LRPS, "deep_lift", "guided_backprop"])
-def test_black_boxes_and_labels(name: str):
+def test_black_boxes_and_labels(name: str, answer):
     """A reason where there is nothing to differentiate."""
     problem = problem_of(cnn(3), 3, (2, 6, 6))
-    blind = replace(problem, model=BlackBox(lambda x: problem.model.margins(x).detach(), 3))
+    blind = replace(problem, model=plain(problem.model))
     with pytest.raises(Unsupported, match="differentiable"):
         answer(name, blind)
     if not name.startswith("lrp"):
@@ -499,7 +489,7 @@ def test_black_boxes_and_labels(name: str):
         ("lrp_epsilon_plus", {"epsilon": 0.0}),
     ],
 )
-def test_impossible_numbers(name: str, fields: dict[str, Any]):
+def test_impossible_numbers(name: str, fields: dict[str, Any], method):
     """Refused when the method is made."""
     with pytest.raises(Exception, match="wanted|is no"):
         method(name, **fields)

@@ -9,75 +9,26 @@ import torch
 from scipy.optimize import linprog
 from torch import nn
 
-from bench.components import Shelf, build
-from bench.models.given import BlackBox
-from bench.models.network import CNN, MLP, Network, initial
-from bench.scores import ideal_influence as scoring
+from bench.models.network import Network
+from bench.probes import plain
 from bench.setfunction.beam import beam
 from bench.setfunction.continuous import Adam, Blend, area_slope, selection_path, soft_sets
-from bench.setfunction.ideal import exact_ideal
 from bench.setfunction.orders import along, greedy, prefixes, trapezoid
-from bench.setfunction.partition import Partition
 from bench.setfunction.pertmap import Linearised, linearised, noisiest, widest_box
 from bench.setfunction.reference import Reference
 from bench.setfunction.table import Tabulated
-from bench.tasks.attribution import AttributionProblem, predicted
+from bench.tasks.attribution import AttributionProblem
 from bench.tasks.base import Unsupported
+from bench.tasks.foreign import alone
 
-SHELF = Shelf()
 RELAXED = ["relaxed_area", "relaxed_exclusion", "relaxed_inclusion"]
 SELECTION = ["c_efs", "c_ifs"]
 PERTMAP = ["pertmap", "pertmap_lp"]
 WINDOWS = ["kernel_shap_window", "greedy_backward_window"]
-MEMBERSHIP = torch.tensor([0, 1, 1, 2, 3, 3, 4])
-
-
-def method(name: str, **fields):
-    return build({**SHELF.config("method/attribution", name), **fields}, name)
-
-
-def answer(name: str, problem: AttributionProblem, seed: int = 0, **fields) -> np.ndarray:
-    return method(name, **fields).explain(problem, rng=np.random.default_rng(seed)).values
-
-
-def problem_of(net: nn.Module, n_classes: int, draws: int = 1, n: int = 4) -> AttributionProblem:
-    """Seven positions in five features, in float64."""
-    rng = np.random.default_rng(2)
-    model = Network(net.double().eval(), n_classes)
-    inputs = torch.from_numpy(rng.normal(size=(n, 7)))
-    reference = Reference(torch.from_numpy(rng.normal(size=(1, draws, 7))))
-    features = Partition(MEMBERSHIP, tuple("abcde"))
-    g = "probability" if n_classes else "output"
-    return AttributionProblem(model, inputs, predicted(model, inputs), features, reference, g)
-
-
-def network(n_classes: int, widths: tuple[int, ...] = (8,)) -> nn.Module:
-    rng = np.random.default_rng(0)
-    net = initial(MLP(widths, "tanh"), torch.Size([7]), max(n_classes, 1), rng=rng)
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.mul_(3)
-    return net
 
 
 def blend_of(problem: AttributionProblem) -> Blend:
     return Blend(problem.inputs, problem.partition, problem.reference, problem.gradient)
-
-
-def scores(problem: AttributionProblem, values: np.ndarray) -> np.ndarray:
-    """II, EX and IN of each instance, three rows."""
-    table = problem.table()
-    ideal, value = exact_ideal(table), Tabulated(table)
-    orders = np.argsort(-values, axis=1, kind="stable")[:, None]
-    deleted = scoring.area(along(value, orders))[:, 0]
-    kept = scoring.area(along(value, orders[..., ::-1]))[:, 0]
-    return np.stack(
-        [
-            scoring.ideal_influence(kept - deleted, ideal.joint),
-            scoring.exclusion(deleted, ideal.chance_area, ideal.least),
-            scoring.inclusion(kept, ideal.chance_area, ideal.most),
-        ]
-    )
 
 
 def table_of(n: int, p: int, seed: int = 0) -> np.ndarray:
@@ -148,9 +99,9 @@ def test_many_features_take_no_table():
 
 
 @pytest.mark.parametrize("name", WINDOWS)
-def test_windows_improve_and_a_wide_one_is_exact(name: str):
+def test_windows_improve_and_a_wide_one_is_exact(name: str, method, answer, problem_of, scores):
     """J is at least the start's on every instance; a window of all features gives II = 1."""
-    problem = problem_of(network(3, (12, 12)), 3, draws=2, n=20)
+    problem = problem_of(3, (12, 12), draws=2, n=20)
     start = method(name).start.explain(problem, rng=np.random.default_rng(0)).values
     before = scores(problem, start)[0]
     assert (scores(problem, answer(name, problem, width=2))[0] >= before - 1e-12).all()
@@ -158,14 +109,14 @@ def test_windows_improve_and_a_wide_one_is_exact(name: str):
 
 
 @pytest.mark.parametrize("draws", [1, 3])
-def test_slopes_of_blended_inputs(draws: int):
+def test_slopes_of_blended_inputs(draws: int, problem_of):
     """df / dw against central differences of the mean of g at (1 - w) x + w r."""
-    problem = problem_of(network(3), 3, draws)
+    problem = problem_of(3, draws=draws)
     rng = np.random.default_rng(0)
     weights = rng.random((4, 2, 5))
 
     def f(w: np.ndarray, row: int) -> float:
-        spread = torch.from_numpy(w)[MEMBERSHIP]
+        spread = torch.from_numpy(w)[problem.partition.membership]
         points = (1 - spread) * problem.inputs[row] + spread * problem.reference.draws[0]
         return float(problem.output(points, torch.full((draws,), row)).mean().detach())
 
@@ -178,9 +129,9 @@ def test_slopes_of_blended_inputs(draws: int):
                 assert found[row, k, i] == pytest.approx((up - down) / 2e-5, abs=1e-7)
 
 
-def test_each_instance_may_have_its_own_draws():
+def test_each_instance_may_have_its_own_draws(problem_of):
     """Draws of shape n k: an instance's slopes are those of the problem with its draws alone."""
-    problem = problem_of(network(3), 3)
+    problem = problem_of(3)
     own = Reference(torch.from_numpy(np.random.default_rng(5).normal(size=(4, 2, 7))))
     weights = np.random.default_rng(0).random((4, 3, 5))
     found = blend_of(replace(problem, reference=own)).slope(weights, np.arange(2))
@@ -220,9 +171,9 @@ def test_soft_sets_have_their_share():
 
 
 @pytest.mark.parametrize("side", ["exclusion", "inclusion", "both"])
-def test_slope_of_the_relaxed_area(side: str):
+def test_slope_of_the_relaxed_area(side: str, problem_of):
     """Against central differences of the mean over shares of f(w), -f(1 - w) or both."""
-    problem = problem_of(network(3), 3)
+    problem = problem_of(3)
     scored = np.random.default_rng(0).normal(size=(4, 5))
     shares = np.array([0.2, 0.5, 0.7])
 
@@ -232,7 +183,7 @@ def test_slope_of_the_relaxed_area(side: str):
         for weights, sign in ((w, 1.0), (1 - w, -1.0)):
             if side not in ("both", "exclusion" if sign > 0 else "inclusion"):
                 continue
-            spread = weights[:, :, MEMBERSHIP]
+            spread = weights[:, :, problem.partition.membership]
             points = (1 - spread) * problem.inputs[:, None] + spread * problem.reference.draws
             rows = torch.arange(4).repeat_interleave(3)
             found = problem.output(points.flatten(0, 1), rows).view(4, 3).mean(1)
@@ -246,9 +197,9 @@ def test_slope_of_the_relaxed_area(side: str):
         np.testing.assert_allclose(found[:, i], difference, atol=1e-5)
 
 
-def test_equal_scores_move_as_integrated_gradients_do():
+def test_equal_scores_move_as_integrated_gradients_do(answer, problem_of):
     """Limit case: at s = 0 the slope is IG over the line, centred, at Gauss-Legendre shares."""
-    problem = problem_of(network(3), 3)
+    problem = problem_of(3)
     nodes = (np.polynomial.legendre.leggauss(30)[0] + 1) / 2
     weights = np.polynomial.legendre.leggauss(30)[1] / 2
     # v = w (1 - w) weighs the middle of the line: taken out one share at a time.
@@ -266,9 +217,9 @@ def test_equal_scores_move_as_integrated_gradients_do():
 
 @pytest.mark.parametrize("draws", [1, 4])
 @pytest.mark.parametrize("name", [*RELAXED, *SELECTION, *WINDOWS, "beam"])
-def test_affine_output_is_ideal(name: str, draws: int):
+def test_affine_output_is_ideal(name: str, draws: int, answer, problem_of, scores):
     """T1: g affine, so F is modular: II = EX = IN = 1, nearly so where steps look at one draw."""
-    problem = problem_of(network(0, ()), 0, draws)
+    problem = problem_of(0, (), draws=draws)
     fields = {"steps": 400} if name in RELAXED else {}
     found = scores(problem, answer(name, problem, **fields))
     assert (found > 0.97).all()
@@ -277,19 +228,19 @@ def test_affine_output_is_ideal(name: str, draws: int):
 
 
 @pytest.mark.parametrize("name", [*RELAXED, *SELECTION])
-def test_positive_change_of_g_keeps_the_order(name: str):
+def test_positive_change_of_g_keeps_the_order(name: str, answer, network, problem_of):
     """T8: 2.5 g + 3 for g leaves the values as they are: Adam and prices have no unit."""
     net, changed = network(0).double(), network(0).double()
     with torch.no_grad():
         changed[-1].weight.mul_(2.5)
         changed[-1].bias.mul_(2.5).add_(3)
-    one, other = (answer(name, problem_of(each, 0)) for each in (net, changed))
+    one, other = (answer(name, problem_of(0, net=each)) for each in (net, changed))
     np.testing.assert_allclose(other, one, atol=1e-3)
 
 
-def test_each_side_is_best_on_its_own():
+def test_each_side_is_best_on_its_own(answer, problem_of, scores):
     """Relaxed exclusion has the better EX, inclusion the better IN, both the better II."""
-    problem = problem_of(network(3, (12, 12)), 3, n=30)
+    problem = problem_of(3, (12, 12), n=30)
     found = {name: scores(problem, answer(name, problem)).mean(axis=1) for name in RELAXED}
     assert found["relaxed_area"][0] > 0.95
     assert found["relaxed_area"][0] >= max(found[name][0] for name in RELAXED)
@@ -298,10 +249,10 @@ def test_each_side_is_best_on_its_own():
 
 
 @pytest.mark.parametrize("side", ["exclusion", "inclusion"])
-def test_one_price_solves_the_papers_problem(side: str):
+def test_one_price_solves_the_papers_problem(side: str, answer, problem_of):
     """Affine g, where the solution is known: deleted is what lowers f by more than its price
     (exclusion), or what doesn't lower it by more than deleting is worth (inclusion)."""
-    problem = problem_of(network(0, ()), 0)
+    problem = problem_of(0, ())
     blend, price = blend_of(problem), np.full(400, 0.8)
     last = selection_path(blend, side, price, 0.05, rng=np.random.default_rng(0))[:, -1]
     slope = blend.slope(np.full((4, 1, 5), 0.5), np.array([0]))[:, 0]
@@ -313,9 +264,9 @@ def test_one_price_solves_the_papers_problem(side: str):
     np.testing.assert_allclose(values, wanted if side == "exclusion" else ~wanted, atol=1e-6)
 
 
-def test_margins_are_taken_back_to_the_instance():
+def test_margins_are_taken_back_to_the_instance(problem_of):
     """Affine margins: every copy gives the margin at x itself; the notebook's form does not."""
-    problem = problem_of(network(3, ()), 3)
+    problem = problem_of(3, ())
     noise = torch.from_numpy(np.random.default_rng(0).normal(size=(6, 7)))
     x, target = problem.inputs[0], int(problem.targets[0])
     exact = linearised(problem.model.margins, x + noise, noise, target, notebook_compat=False)
@@ -380,37 +331,31 @@ def test_noise_grows_where_the_model_does_not_look():
 
 
 @pytest.mark.parametrize("name", [*RELAXED, *SELECTION, *PERTMAP, *WINDOWS, "beam"])
-def test_instances_do_not_mix(name: str):
+def test_instances_do_not_mix(name: str, answer, problem_of):
     """Explaining one instance alone gives its row."""
-    problem = problem_of(network(3), 3, draws=2)
-    alone = replace(problem, inputs=problem.inputs[:1], targets=problem.targets[:1])
-    np.testing.assert_allclose(answer(name, alone)[0], answer(name, problem)[0], atol=1e-7)
+    problem = problem_of(3, draws=2)
+    np.testing.assert_allclose(
+        answer(name, alone(problem, 0))[0], answer(name, problem)[0], atol=1e-7
+    )
 
 
 @pytest.mark.parametrize("name", [*RELAXED, *SELECTION, *PERTMAP])
-def test_images(name: str):
+def test_images(name: str, answer, image_problem):
     """Channels and pixels of a block are pooled."""
-    rng = np.random.default_rng(0)
-    net = initial(CNN((3,), 4), torch.Size([2, 4, 4]), 3, rng=rng).double()
-    inputs = torch.from_numpy(rng.random((3, 2, 4, 4)))
-    blocks = torch.arange(4).view(2, 2).repeat_interleave(2, 0).repeat_interleave(2, 1)
-    features = Partition(blocks.expand(2, -1, -1).contiguous(), tuple("abcd"))
-    model = Network(net, 3)
-    reference = Reference(inputs.mean(0)[None, None])
-    problem = AttributionProblem(model, inputs, predicted(model, inputs), features, reference)
-    assert answer(name, problem).shape == (3, 4)
+    problem = image_problem()
+    assert answer(name, problem).shape == (3, 9)
 
 
 @pytest.mark.parametrize("name", [*RELAXED, *SELECTION, *PERTMAP])
-def test_black_boxes_are_refused(name: str):
+def test_black_boxes_are_refused(name: str, answer, problem_of):
     """They need a gradient, and PertMap a label to keep."""
-    problem = problem_of(network(3), 3)
-    blind = replace(problem, model=BlackBox(lambda x: problem.model.margins(x).detach(), 3))
+    problem = problem_of(3)
+    blind = replace(problem, model=plain(problem.model))
     with pytest.raises(Unsupported, match="differentiable"):
         answer(name, blind)
     if name in PERTMAP:
         with pytest.raises(Unsupported, match="regression"):
-            answer(name, problem_of(network(0), 0))
+            answer(name, problem_of(0))
 
 
 @pytest.mark.parametrize(
@@ -428,7 +373,7 @@ def test_black_boxes_are_refused(name: str):
         ("pertmap_lp", {"noise": -1.0}),
     ],
 )
-def test_impossible_numbers(name: str, fields: dict[str, float]):
+def test_impossible_numbers(name: str, fields: dict[str, float], method):
     """Refused when the method is made, the value met and the value wanted named."""
     with pytest.raises(Exception, match="wanted"):
         method(name, **fields)

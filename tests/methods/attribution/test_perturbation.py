@@ -7,13 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from bench.components import Shelf, build
 from bench.models.given import BlackBox
-from bench.models.network import CNN, MLP, Network, initial
-from bench.scores import ideal_influence as scoring
+from bench.probes import plain
 from bench.setfunction.anchors import grow_rules
-from bench.setfunction.ideal import exact_ideal
-from bench.setfunction.orders import along
 from bench.setfunction.partition import Partition
 from bench.setfunction.reference import Reference
 from bench.setfunction.sampling import (
@@ -27,59 +23,14 @@ from bench.setfunction.sampling import (
     window_positions,
 )
 from bench.setfunction.table import Tabulated, masks_of, shapley_values
-from bench.tasks.attribution import AttributionProblem, predicted
+from bench.tasks.attribution import AttributionProblem
 from bench.tasks.base import Unsupported
+from bench.tasks.foreign import alone
 
-SHELF = Shelf()
 SIGNED = ["insertion", "shapley_sampling", "banzhaf", "banzhaf_sampling", "rise"]
 UNSIGNED = ["sobol", "hsic"]
 IMAGES = ["rise_grid", "sliding_occlusion"]
 NAMES = [*SIGNED, *UNSIGNED, *IMAGES, "anchors"]
-MEMBERSHIP = torch.tensor([0, 1, 1, 2, 3, 3, 4])
-
-
-def answer(name: str, problem: AttributionProblem, seed: int = 0, **fields) -> np.ndarray:
-    built = build({**SHELF.config("method/attribution", name), **fields}, name)
-    return built.explain(problem, rng=np.random.default_rng(seed)).values
-
-
-def problem_of(n_classes: int, widths: tuple[int, ...], draws: int = 1) -> AttributionProblem:
-    """Seven positions in five features, six instances, in float64."""
-    rng = np.random.default_rng(2)
-    net = initial(MLP(widths, "tanh"), torch.Size([7]), max(n_classes, 1), rng=rng).double()
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.mul_(3)
-    model = Network(net, n_classes)
-    inputs = torch.from_numpy(rng.normal(size=(6, 7)))
-    reference = Reference(torch.from_numpy(rng.normal(size=(1, draws, 7))))
-    features = Partition(MEMBERSHIP, tuple("abcde"))
-    g = "probability" if n_classes else "output"
-    return AttributionProblem(model, inputs, predicted(model, inputs), features, reference, g)
-
-
-def image_problem(draws: int = 1) -> AttributionProblem:
-    """Three images of two channels, 6 x 6, in nine blocks, in float64."""
-    rng = np.random.default_rng(0)
-    net = initial(CNN((6,), 16), torch.Size([2, 6, 6]), 3, rng=rng).double()
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.mul_(3)
-    inputs = torch.from_numpy(rng.random((3, 2, 6, 6)))
-    blocks = torch.arange(9).view(3, 3).repeat_interleave(2, 0).repeat_interleave(2, 1)
-    features = Partition(blocks.expand(2, -1, -1).contiguous(), tuple("abcdefghi"))
-    model = Network(net, 3)
-    reference = Reference(torch.from_numpy(rng.random((1, draws, 2, 6, 6))))
-    return AttributionProblem(model, inputs, predicted(model, inputs), features, reference)
-
-
-def influence(problem: AttributionProblem, values: np.ndarray) -> np.ndarray:
-    """II of each instance."""
-    table = problem.table()
-    orders = np.argsort(-values, axis=1, kind="stable")[:, None]
-    paths = [along(Tabulated(table), o)[:, 0] for o in (orders[..., ::-1], orders)]
-    j = scoring.area(paths[0]) - scoring.area(paths[1])
-    return scoring.ideal_influence(j, exact_ideal(table).joint)
 
 
 def some_table(n: int = 4, p: int = 5) -> np.ndarray:
@@ -88,14 +39,14 @@ def some_table(n: int = 4, p: int = 5) -> np.ndarray:
 
 @pytest.mark.parametrize("draws", [1, 3])
 @pytest.mark.parametrize("name", [*SIGNED, "sliding_occlusion"])
-def test_affine_output_is_ideal(name: str, draws: int):
+def test_affine_output_is_ideal(name: str, draws: int, answer, problem_of, scores):
     """T1: g affine, F modular: II = 1; all sets of five features are asked where they fit."""
-    problem = problem_of(0, (), draws)
-    np.testing.assert_allclose(influence(problem, answer(name, problem)), 1, atol=1e-9)
+    problem = problem_of(0, (), draws=draws)
+    np.testing.assert_allclose(scores(problem, answer(name, problem))[0], 1, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", UNSIGNED)
-def test_without_a_sign_they_order_sizes(name: str):
+def test_without_a_sign_they_order_sizes(name: str, answer, problem_of):
     """F modular: Sobol's total index is a_i^2 / sum a^2, and HSIC orders by |a_i| as well."""
     problem = problem_of(0, ())
     a = answer("occlusion", problem)
@@ -106,9 +57,9 @@ def test_without_a_sign_they_order_sizes(name: str):
         np.testing.assert_allclose(found, wanted, atol=1e-9)
 
 
-def test_insertion_is_its_formula():
+def test_insertion_is_its_formula(answer, problem_of):
     """F with all but i deleted, less F with all deleted; the mirror image of occlusion."""
-    problem = problem_of(3, (8,), draws=2)
+    problem = problem_of(3, draws=2)
     table = problem.table()
     wanted = table[:, 31 - (1 << np.arange(5))] - table[:, [31]]
     np.testing.assert_allclose(answer("insertion", problem), wanted, atol=1e-12)
@@ -141,7 +92,7 @@ def test_contributions_one_order_at_a_time():
 
 
 @pytest.mark.parametrize(("name", "exact"), [("shapley_sampling", "shapley"), ("rise", "banzhaf")])
-def test_sampling_converges(name: str, exact: str):
+def test_sampling_converges(name: str, exact: str, answer, image_problem):
     """100 times the samples, about a tenth of the error; RISE orders as Banzhaf does."""
     problem = image_problem()
     wanted = answer(exact, problem)
@@ -155,11 +106,11 @@ def test_sampling_converges(name: str, exact: str):
     assert errors[1] < errors[0] / 3
 
 
-def test_banzhaf_by_hand():
+def test_banzhaf_by_hand(answer, problem_of):
     """The mean over the 16 sets without i of F(S) - F(S and i); sampled with all sets, too."""
-    problem = problem_of(3, (8,))
+    problem = problem_of(3)
     table = problem.table()
-    wanted = np.zeros((6, 5))
+    wanted = np.zeros((4, 5))
     for i in range(5):
         without = [s for s in range(32) if not s >> i & 1]
         wanted[:, i] = np.mean([table[:, s] - table[:, s | 1 << i] for s in without], axis=0)
@@ -169,7 +120,7 @@ def test_banzhaf_by_hand():
     np.testing.assert_allclose(answer("rise", problem), half, atol=1e-12)
 
 
-def test_banzhaf_sampling_is_unbiased():
+def test_banzhaf_sampling_is_unbiased(answer, image_problem):
     """Nine features, 40 of 512 sets: the mean of 400 answers is the exact value."""
     problem = image_problem()
     found = np.stack([answer("banzhaf_sampling", problem, s, samples=40) for s in range(400)])
@@ -215,7 +166,7 @@ def test_random_sets():
 
 
 @pytest.mark.parametrize("draws", [1, 3])
-def test_positions_kept_in_part(draws: int):
+def test_positions_kept_in_part(draws: int, image_problem):
     """Hard masks of whole features are the set function; halves are the blended input."""
     problem = image_problem(draws)
     deleted = masks_of(np.array([0, 5, 300, 511]), 9)
@@ -251,14 +202,14 @@ def test_windows_cover_the_image(patch: int, stride: int):
         assert len(windows) == 42
 
 
-def test_windows_that_are_the_features_are_occlusion():
+def test_windows_that_are_the_features_are_occlusion(answer, problem_of, image_problem):
     """Limit case: 2 x 2 windows without overlap on 2 x 2 blocks, and single columns of a table."""
-    for problem in (image_problem(2), problem_of(3, (8,), 2)):
+    for problem in (image_problem(2), problem_of(3, draws=2)):
         found = answer("sliding_occlusion", problem, patch=2, stride=2)
         np.testing.assert_allclose(found, answer("occlusion", problem), atol=1e-12)
 
 
-def test_windows_are_averaged_over_positions():
+def test_windows_are_averaged_over_positions(answer, image_problem):
     """One image, a plain loop over windows."""
     problem = image_problem()
     x, r = problem.inputs[0], problem.reference.draws[0, 0]
@@ -301,7 +252,7 @@ def test_rules_grow_as_a_plain_search_does():
         np.testing.assert_allclose(found.alone[row], alone, atol=1e-12)
 
 
-def test_anchors_find_the_planted_rule():
+def test_anchors_find_the_planted_rule(answer, problem_of):
     """The label holds exactly where features 1 and 3 are kept: they come first, the rest tie."""
 
     def function(x: torch.Tensor) -> torch.Tensor:
@@ -317,26 +268,27 @@ def test_anchors_find_the_planted_rule():
     assert set(found[0][[1, 3]]) == {6, 5}
     assert np.ptp(found[0][[0, 2, 4, 5]]) < 1e-12
     with pytest.raises(Unsupported, match="regression"):
-        answer("anchors", problem_of(0, (8,)))
+        answer("anchors", problem_of(0))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_instances_do_not_mix(name: str):
+def test_instances_do_not_mix(name: str, answer, problem_of, image_problem):
     """Explaining one instance alone gives its row, on tables and on images."""
-    for problem in (problem_of(3, (8,), 2), image_problem(2)):
-        alone = replace(problem, inputs=problem.inputs[:1], targets=problem.targets[:1])
-        np.testing.assert_allclose(answer(name, alone)[0], answer(name, problem)[0], atol=1e-9)
+    for problem in (problem_of(3, draws=2), image_problem(2)):
+        np.testing.assert_allclose(
+            answer(name, alone(problem, 0))[0], answer(name, problem)[0], atol=1e-9
+        )
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_black_boxes_get_the_same_answer(name: str):
+def test_black_boxes_get_the_same_answer(name: str, answer, problem_of):
     """No gradient is asked for."""
-    problem = problem_of(3, (8,))
-    blind = replace(problem, model=BlackBox(lambda x: problem.model.margins(x).detach(), 3))
+    problem = problem_of(3)
+    blind = replace(problem, model=plain(problem.model))
     np.testing.assert_allclose(answer(name, blind), answer(name, problem), atol=1e-12)
 
 
-def test_budgets():
+def test_budgets(answer, image_problem):
     """What is asked of the set function, a row and a mask at a time."""
     problem = image_problem()
     for name, wanted in {
@@ -365,13 +317,13 @@ def test_budgets():
         ("anchors", {"samples": 0}),
     ],
 )
-def test_impossible_numbers(name: str, fields: dict[str, float]):
+def test_impossible_numbers(name: str, fields: dict[str, float], answer, problem_of):
     """Refused when the method is made, the value met and the value wanted named."""
     with pytest.raises(Exception, match="wanted"):
         answer(name, problem_of(3, ()), **fields)
 
 
-def test_too_many_features():
+def test_too_many_features(answer, problem_of):
     """2^p values are refused with a reason, not tried."""
     with pytest.raises(Unsupported, match="p = 5 is above 4"):
         answer("banzhaf", problem_of(3, ()), exact_up_to=4)

@@ -1,0 +1,138 @@
+"""Influence at the trained network: four ways to solve its system, on one that can be formed."""
+
+import numpy as np
+import pytest
+import torch
+from earnest.methods.cleansing import inverse_hessian
+from earnest.methods.cleansing.inverse_hessian import (
+    ConjugateGradients,
+    Curvature,
+    Exact,
+    LiSSA,
+    MomentumSGD,
+    Solver,
+)
+from earnest.methods.cleansing.koh_liang import KohLiang
+
+from bench.data import Samples
+from bench.models.influence import query_gradient
+from bench.models.network import MLP
+from bench.models.sgd import SGD
+from bench.tasks.base import Unsupported
+from bench.tasks.cleansing import CleansingProblem
+
+RNG = np.random.default_rng
+LOGISTIC = SGD(MLP(), epochs=30, batch_size=10, weight_decay=0.05, single_logit=True)
+NETWORK = SGD(MLP((5,), "gelu"), epochs=20, batch_size=10)
+
+
+def problem(recipe, n=60):
+    """Noisy linear classes."""
+    rng = RNG(0)
+    inputs = torch.tensor(rng.normal(size=(2 * n, 3))).float()
+    targets = (inputs.sum(1) + torch.tensor(rng.normal(size=2 * n)) > 0).long()
+    samples = Samples(inputs, targets, 2)
+    train = samples.rows(np.arange(n))
+    return CleansingProblem(recipe.fit(train, rng=RNG(1)), train, samples.rows(np.arange(n, 2 * n)))
+
+
+def logistic_hessian(asked):
+    """Of the mean loss and its penalty, by the textbook."""
+    final = asked.trajectory.final.double()
+    inputs = torch.cat([asked.train.inputs, torch.ones(60, 1)], dim=1).double()
+    probability = (inputs @ final).sigmoid()
+    weights = probability * (1 - probability)
+    return inputs.T @ (weights[:, None] * inputs) / 60 + 0.05 * torch.eye(4)
+
+
+@pytest.mark.parametrize("damping", [0.0, 0.1])
+@pytest.mark.parametrize(
+    "solver",
+    [
+        Exact(),
+        ConjugateGradients(tolerance=1e-7),
+        LiSSA(depth=400),
+        LiSSA(depth=1000, scale=2.0),
+        MomentumSGD(iterations=800, learning_rate=0.1),
+        MomentumSGD(iterations=800, learning_rate=0.1, start="zero"),
+    ],
+)
+def test_every_solver_finds_the_solution(solver, damping):
+    """v = (H + damping I)^-1 u on a logistic regression, whose Hessian is written down."""
+    asked = problem(LOGISTIC)
+    objective, final = asked.trajectory.objective, asked.trajectory.final
+    query = query_gradient(objective, final, asked.validation)
+    assert isinstance(solver, Solver)
+    found = solver.solve(Curvature(objective, final, damping), query, rng=RNG(0))
+    matrix = logistic_hessian(asked) + damping * torch.eye(4)
+    torch.testing.assert_close(
+        found.double(), torch.linalg.solve(matrix, query.double()), rtol=2e-3, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [
+        LiSSA(depth=100, repeats=60, batch_size=10),
+        MomentumSGD(iterations=4000, learning_rate=0.002, batch_size=10),
+    ],
+)
+def test_batches_are_right_on_average(solver):
+    """Ten rows at a time: noisy, and within a tenth of the solution."""
+    asked = problem(LOGISTIC)
+    objective, final = asked.trajectory.objective, asked.trajectory.final
+    query = query_gradient(objective, final, asked.validation)
+    found = solver.solve(Curvature(objective, final, 0.2), query, rng=RNG(0)).double()
+    wanted = torch.linalg.solve(logistic_hessian(asked) + 0.2 * torch.eye(4), query.double())
+    assert (found - wanted).norm() < 0.1 * wanted.norm()
+
+
+def test_products_of_a_network(monkeypatch):
+    """H v is the derivative of the gradient along v, whether the rows are taken at once or not;
+    on some rows it is theirs."""
+    asked = problem(NETWORK)
+    objective, final = asked.trajectory.objective, asked.trajectory.final
+    direction = torch.tensor(RNG(3).normal(size=len(final))).float()
+    direction /= direction.norm()
+
+    def gradient(flat):
+        flats = flat[None].requires_grad_()
+        mean = objective.losses(flats, torch.arange(60)).mean()
+        return torch.autograd.grad(mean, flats)[0][0]
+
+    step = 1e-2
+    slope = (gradient(final + step * direction) - gradient(final - step * direction)) / (2 * step)
+    whole = Curvature(objective, final, 0.5).product(direction)
+    torch.testing.assert_close(whole, slope + 0.5 * direction, rtol=1e-2, atol=1e-4)
+    monkeypatch.setattr(inverse_hessian, "ROWS_AT_ONCE", 25)
+    parted = Curvature(objective, final, 0.5)
+    torch.testing.assert_close(parted.product(direction), whole, rtol=1e-5, atol=1e-6)
+    halves = [parted.product(direction, rows) for rows in torch.arange(60).split(30)]
+    torch.testing.assert_close((halves[0] + halves[1]) / 2, whole, rtol=1e-5, atol=1e-6)
+
+
+def test_values_are_products_with_the_solution_and_have_two_signs():
+    """(1 / n) <v, grad l_j>, and minus that: the authors' sign in Sec. 7.2."""
+    asked = problem(LOGISTIC)
+    final = asked.trajectory.final.double()
+    inputs = torch.cat([asked.train.inputs, torch.ones(60, 1)], dim=1).double()
+    gradients = ((inputs @ final).sigmoid() - asked.train.targets)[:, None] * inputs + 0.05 * final
+    query = query_gradient(asked.trajectory.objective, asked.trajectory.final, asked.validation)
+    solved = torch.linalg.solve(logistic_hessian(asked) + 0.1 * torch.eye(4), query.double())
+    removal = KohLiang(0.1, Exact()).explain(asked, rng=RNG(0)).values
+    np.testing.assert_allclose(removal, (gradients @ solved / 60).numpy(), rtol=1e-3, atol=1e-7)
+    weighting = KohLiang(0.1, Exact(), "upweighting").explain(asked, rng=RNG(0)).values
+    np.testing.assert_array_equal(weighting, -removal)
+
+
+def test_what_cannot_be_solved_says_so():
+    """Too many parameters, a scale or a rate that diverges, a damping below 0."""
+    asked = problem(LOGISTIC)
+    with pytest.raises(Unsupported, match="4 parameters: a Hessian is formed for 3 at most"):
+        KohLiang(1.0, Exact(largest=3)).explain(asked, rng=RNG(0))
+    with pytest.raises(FloatingPointError, match="raise the scale"):
+        KohLiang(1.0, LiSSA(scale=0.1)).explain(asked, rng=RNG(0))
+    with pytest.raises(FloatingPointError, match="lower the rate"):
+        KohLiang(1.0, MomentumSGD(200, learning_rate=10.0)).explain(asked, rng=RNG(0))
+    with pytest.raises(ValueError, match="wanted 0 or more"):
+        KohLiang(-1.0)

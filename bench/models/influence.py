@@ -4,6 +4,8 @@ Hara, Nitanda, Maehara, *Data Cleansing for Models Trained with SGD*, NeurIPS 20
 All values are changes of the query's mean loss when the row is removed: negative = harmful.
 """
 
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -11,9 +13,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bench.data import Samples
+from bench.models.linearised import Linearised, linearised
+from bench.models.optimiser import After, Optimiser
+from bench.models.smoothing import with_smoothed_kinks
 from bench.models.trajectory import Objective, Trajectory
 
-Hessian = Literal["exact", "none"]
+Hessian = Literal["exact", "none", "divided_by_batch"]
 
 
 def mean_losses(
@@ -73,28 +78,69 @@ def row_products(
 
 
 def sgd_influence(
-    trajectory: Trajectory, query: Float[Tensor, " p"], hessian: Hessian = "exact"
-) -> Float[Tensor, " n_train"]:
+    trajectory: Trajectory,
+    query: Float[Tensor, "*q p"],
+    hessian: Hessian = "exact",
+    *,
+    epochs: int | None = None,
+    kink_smoothing: float | None = None,
+) -> Float[Tensor, "*q n_train"]:
     """Linear influence <query, theta_-j[T] - theta[T]> of every row j (Algorithm 1).
 
     Walks the run back: values[j] += (rate_t / |S_t|) <u, grad l_j(theta[t])> for j in S_t, then
-    u <- u - rate_t H_t u. It is minus the derivative of the query by the weight of row j.
+    u <- u - rate_t H_t u. It is minus the derivative of the query by the weight of row j. With
+    another optimiser, -rate_t u is what its update pulls back to the gradient, and the adjoint
+    of its state goes along.
 
     Parameters
     ----------
-    query : the u to begin with, a gradient at theta[T].
-    hessian : `exact`, or `none` to leave u as it is.
+    query : the u to begin with, a gradient at theta[T]; several share the pass.
+    hessian : `exact`; `none` to leave out the curvature; `divided_by_batch` divides it by
+        |S_t| once more, as the authors' program of Sec. 7.2 does.
+    epochs : only the last so many count, as if the run had begun there; all unless given.
+    kink_smoothing : beta of the softplus whose second derivative stands for that of each ReLU,
+        in the Hessian only; see `bench.models.smoothing`.
     """
-    objective, direction = trajectory.objective, query
-    values = torch.zeros(len(objective.samples), dtype=query.dtype)
-    for flat, rows, rate in trajectory.backwards():
-        if hessian == "exact":
-            products, curved = weighted_double_backward(objective, flat, rows, direction)
-            direction = direction - rate * curved
-        else:
-            products = row_products(objective, flat, rows, direction)
-        values[rows] += rate / len(rows) * products
-    return values
+    objective, n = trajectory.objective, len(trajectory.objective.samples)
+    if kink_smoothing is not None:
+        smoothed = with_smoothed_kinks(objective.module, kink_smoothing)
+        objective = replace(objective, module=smoothed)
+    queries = query.reshape(-1, query.shape[-1])
+    values = queries.new_zeros(len(queries), n)
+    linear = linearised(objective, trajectory, first_step(trajectory, epochs))
+    for step, products in walk_back(linear, trajectory.optimiser, queries, hessian):
+        values.index_add_(1, step.rows, products, alpha=-1)
+    return values.view(*query.shape[:-1], n)
+
+
+def first_step(trajectory: Trajectory, epochs: int | None) -> int:
+    """The step at which the last `epochs` epochs begin."""
+    if epochs is None:
+        return 0
+    if epochs < 1:
+        raise ValueError(f"epochs={epochs}: wanted at least 1")
+    return max(0, len(trajectory.schedule) - epochs * trajectory.schedule.steps_per_epoch)
+
+
+def walk_back(
+    steps: Iterable[Linearised],
+    optimiser: Optimiser,
+    queries: Float[Tensor, "q p"],
+    hessian: Hessian,
+) -> Iterator[tuple[Linearised, Float[Tensor, "q b"]]]:
+    """Each step with (1 / |S_t|) <d, grad l_i> of its rows: d is the adjoint of the gradient,
+    and this is the derivative of the query by the weight of row i in this step."""
+    adjoints = After(queries, queries.new_zeros(len(queries), optimiser.slots, queries.shape[1]))
+    for step in steps:
+        pulled = optimiser.pull(step.before, adjoints)
+        if hessian == "none":
+            yield step, step.pushed(pulled.gradient)
+            adjoints = After(pulled.theta, pulled.state)
+            continue
+        products, curved = step.product(pulled.gradient)
+        yield step, products
+        share = 1 / step.size if hessian == "divided_by_batch" else 1.0
+        adjoints = After(torch.add(pulled.theta, curved, alpha=share), pulled.state)
 
 
 def leave_one_out(trajectory: Trajectory, samples: Samples) -> Float[Tensor, " n_train"]:

@@ -52,6 +52,11 @@ class Optimiser(Protocol):
         """Numbers remembered for each parameter, all 0 at first."""
         ...
 
+    @property
+    def linear(self) -> bool:
+        """Whether `update` is linear, so that `pull` looks at no parameter, state or gradient."""
+        ...
+
     def update(self, before: Before) -> After:
         """The next parameters and state."""
         ...
@@ -81,6 +86,10 @@ class Plain:
     @property
     def slots(self) -> int:
         return 0
+
+    @property
+    def linear(self) -> bool:
+        return True
 
     def update(self, before: Before) -> After:
         return After(before.theta - before.rate * before.gradient, before.state)
@@ -119,6 +128,10 @@ class Momentum:
     @property
     def slots(self) -> int:
         return 1
+
+    @property
+    def linear(self) -> bool:
+        return True
 
     def update(self, before: Before) -> After:
         theta, state, gradient, rate, _ = before
@@ -165,6 +178,10 @@ class Adam:
     def slots(self) -> int:
         return 2
 
+    @property
+    def linear(self) -> bool:
+        return False
+
     def update(self, before: Before) -> After:
         theta, state, gradient, rate, t = before
         mean = self.beta1 * state[..., 0, :] + (1 - self.beta1) * gradient
@@ -202,6 +219,10 @@ class Decoupled:
     @property
     def slots(self) -> int:
         return self.optimiser.slots
+
+    @property
+    def linear(self) -> bool:
+        return self.optimiser.linear
 
     def update(self, before: Before) -> After:
         moved, state = self.optimiser.update(before)

@@ -5,13 +5,13 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from bench.data import Samples
 from bench.models.base import Capability, Model
-from bench.models.network import Architecture, Network, as_margins, initial, with_parameters
+from bench.models.losses import row_losses as row_losses
+from bench.models.network import Architecture, Network, initial, with_parameters
 from bench.models.optimiser import PLAIN, Optimiser
 from bench.models.rates import Constant, Rates, Sqrt
 from bench.models.stack import flatten
@@ -27,18 +27,6 @@ from bench.models.trajectory import (
 SMALL_BYTES = 8 * 2**20
 """Up to this size every step of a run is kept. Each cell reads its problem from a file: 8 MiB
 take some milliseconds, and beyond that replaying an epoch is cheaper than keeping it."""
-
-
-def row_losses(
-    outputs: Float[Tensor, "*m b k"], targets: Float[Tensor, " b"] | Int[Tensor, " b"]
-) -> Float[Tensor, "*m b"]:
-    """Cross-entropy of class targets, half the squared error of real ones."""
-    if targets.is_floating_point():
-        return (outputs.squeeze(-1) - targets).square() / 2
-    margins = as_margins(outputs, 2) if outputs.shape[-1] == 1 else outputs
-    wanted = targets.expand(margins.shape[:-1]).flatten()
-    losses = functional.cross_entropy(margins.flatten(0, -2), wanted, reduction="none")
-    return losses.view(margins.shape[:-1])
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import accumulate
 from typing import Literal
 
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 
 from bench.clock import Calls
 from bench.data import Samples
+from bench.models.chain import Chain
+from bench.models.losses import row_losses
 from bench.models.optimiser import PLAIN, After, Before, Optimiser
 from bench.models.stack import outputs, stackable
 
@@ -57,6 +60,39 @@ class Objective:
         penalties = self.weight_decay / 2 * flats.square().sum(1, keepdim=True)
         found = self.outputs(flats, self.samples.inputs[rows])
         return self.loss(found, self.samples.targets[rows]) + penalties
+
+    @cached_property
+    def chain(self) -> Chain | None:
+        """The network as a chain whose derivatives are written out, where it is one."""
+        return Chain.of(self.module) if self.loss is row_losses else None
+
+    def gradients(
+        self, flats: Float[Tensor, "m p"], rows: Tensor, keep: Bool[Tensor, "m n"] | None = None
+    ) -> Float[Tensor, "m p"]:
+        """The sum of the kept rows' gradients over the number of all `rows`, for each model."""
+        # Training and replay, with nothing left out, keep their bits: they stay autograd's.
+        if keep is not None and self.chain is not None:
+            return self._chained_gradients(self.chain, flats, rows, keep)
+        flats = flats.detach().requires_grad_()
+        losses = self.losses(flats, rows)
+        if keep is not None:
+            losses = losses * keep[:, rows]
+        (gradients,) = torch.autograd.grad(losses.sum() / len(rows), flats)
+        return gradients
+
+    def _chained_gradients(
+        self, chain: Chain, flats: Float[Tensor, "m p"], rows: Tensor, keep: Bool[Tensor, "m n"]
+    ) -> Float[Tensor, "m p"]:
+        weights = keep[:, rows].to(flats.dtype) / len(rows)
+        inputs = self.samples.inputs[rows].flatten(1).T
+        found = chain.gradients(
+            flats[None], inputs[None], self.samples.targets[rows][None], weights[None]
+        )
+        self.calls.forward += len(flats) * len(rows)
+        self.calls.backward += len(flats) * len(rows)
+        if not self.weight_decay:
+            return found[0]
+        return found[0].addcmul_(flats, weights.sum(1, keepdim=True), value=self.weight_decay)
 
     def outputs(
         self, flats: Float[Tensor, "m p"], inputs: Float[Tensor, "b *features"]
@@ -283,6 +319,11 @@ class Trajectory:
         return f"the replay differs from the recorded run in the optimiser's state: {why}"
 
 
+def finite(values: Tensor) -> bool:
+    """Whether all `values` are finite; their sum, where it is finite, says so in one pass."""
+    return math.isfinite(values.sum()) or bool(torch.isfinite(values).all())
+
+
 def digest(theta: Float[Tensor, " p"]) -> Int[Tensor, ""]:
     """A number that changes with any bit of `theta`, but for chance: a sum of its bits' words,
     each times an odd number of its own, modulo 2^64."""
@@ -353,13 +394,9 @@ def descend(
     flats, state = start
     for t in steps:
         rows, rate = schedule.batch(t), schedule.rates[t]
-        flats = flats.detach().requires_grad_()
-        losses = objective.losses(flats, rows)
-        if keep is not None:
-            losses = losses * keep[:, rows]
-        (gradients,) = torch.autograd.grad(losses.sum() / len(rows), flats)
-        flats, state = optimiser.update(Before(flats.detach(), state, gradients, rate, t))
-        if not torch.isfinite(flats).all():
+        gradients = objective.gradients(flats, rows, keep)
+        flats, state = optimiser.update(Before(flats, state, gradients, rate, t))
+        if not finite(flats):
             raise ValueError(
                 f"training diverged at step {t} of {len(schedule)} (learning rate {rate:g}): "
                 "lower the rate, or look for values in the inputs that aren't finite"

@@ -27,7 +27,7 @@ class LeaveOneOut:
 
     flops: float = 3e11
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs: ClassVar[frozenset[Capability]] = frozenset({"retrain"})
 
     def explain(self, problem: CleansingProblem, *, rng: np.random.Generator) -> Influence:

@@ -14,26 +14,14 @@ from earnest.methods.cleansing.inverse_hessian import (
 )
 from earnest.methods.cleansing.koh_liang import KohLiang
 
-from bench.data import Samples
 from bench.models.influence import query_gradient
 from bench.models.network import MLP
 from bench.models.sgd import SGD
 from bench.tasks.base import Unsupported
-from bench.tasks.cleansing import CleansingProblem
 
 RNG = np.random.default_rng
 LOGISTIC = SGD(MLP(), epochs=30, batch_size=10, weight_decay=0.05, single_logit=True)
 NETWORK = SGD(MLP((5,), "gelu"), epochs=20, batch_size=10)
-
-
-def problem(recipe, n=60):
-    """Noisy linear classes."""
-    rng = RNG(0)
-    inputs = torch.tensor(rng.normal(size=(2 * n, 3))).float()
-    targets = (inputs.sum(1) + torch.tensor(rng.normal(size=2 * n)) > 0).long()
-    samples = Samples(inputs, targets, 2)
-    train = samples.rows(np.arange(n))
-    return CleansingProblem(recipe.fit(train, rng=RNG(1)), train, samples.rows(np.arange(n, 2 * n)))
 
 
 def logistic_hessian(asked):
@@ -57,9 +45,9 @@ def logistic_hessian(asked):
         MomentumSGD(iterations=800, learning_rate=0.1, start="zero"),
     ],
 )
-def test_every_solver_finds_the_solution(solver, damping):
+def test_every_solver_finds_the_solution(solver, damping, ask):
     """v = (H + damping I)^-1 u on a logistic regression, whose Hessian is written down."""
-    asked = problem(LOGISTIC)
+    asked = ask(LOGISTIC)
     objective, final = asked.trajectory.objective, asked.trajectory.final
     query = query_gradient(objective, final, asked.validation)
     assert isinstance(solver, Solver)
@@ -77,9 +65,9 @@ def test_every_solver_finds_the_solution(solver, damping):
         MomentumSGD(iterations=4000, learning_rate=0.002, batch_size=10),
     ],
 )
-def test_batches_are_right_on_average(solver):
+def test_batches_are_right_on_average(solver, ask):
     """Ten rows at a time: noisy, and within a tenth of the solution."""
-    asked = problem(LOGISTIC)
+    asked = ask(LOGISTIC)
     objective, final = asked.trajectory.objective, asked.trajectory.final
     query = query_gradient(objective, final, asked.validation)
     found = solver.solve(Curvature(objective, final, 0.2), query, rng=RNG(0)).double()
@@ -87,10 +75,10 @@ def test_batches_are_right_on_average(solver):
     assert (found - wanted).norm() < 0.1 * wanted.norm()
 
 
-def test_products_of_a_network(monkeypatch):
+def test_products_of_a_network(ask, monkeypatch):
     """H v is the derivative of the gradient along v, whether the rows are taken at once or not;
     on some rows it is theirs."""
-    asked = problem(NETWORK)
+    asked = ask(NETWORK)
     objective, final = asked.trajectory.objective, asked.trajectory.final
     direction = torch.tensor(RNG(3).normal(size=len(final))).float()
     direction /= direction.norm()
@@ -111,9 +99,9 @@ def test_products_of_a_network(monkeypatch):
     torch.testing.assert_close((halves[0] + halves[1]) / 2, whole, rtol=1e-5, atol=1e-6)
 
 
-def test_values_are_products_with_the_solution_and_have_two_signs():
+def test_values_are_products_with_the_solution_and_have_two_signs(ask):
     """(1 / n) <v, grad l_j>, and minus that: the authors' sign in Sec. 7.2."""
-    asked = problem(LOGISTIC)
+    asked = ask(LOGISTIC)
     final = asked.trajectory.final.double()
     inputs = torch.cat([asked.train.inputs, torch.ones(60, 1)], dim=1).double()
     gradients = ((inputs @ final).sigmoid() - asked.train.targets)[:, None] * inputs + 0.05 * final
@@ -125,9 +113,9 @@ def test_values_are_products_with_the_solution_and_have_two_signs():
     np.testing.assert_array_equal(weighting, -removal)
 
 
-def test_what_cannot_be_solved_says_so():
+def test_what_cannot_be_solved_says_so(ask):
     """Too many parameters, a scale or a rate that diverges, a damping below 0."""
-    asked = problem(LOGISTIC)
+    asked = ask(LOGISTIC)
     with pytest.raises(Unsupported, match="4 parameters: a Hessian is formed for 3 at most"):
         KohLiang(1.0, Exact(largest=3)).explain(asked, rng=RNG(0))
     with pytest.raises(FloatingPointError, match="raise the scale"):

@@ -90,7 +90,7 @@ class ByAutograd:
         state, rate = stretch.states[offset : offset + 1], schedule.rates[t]
         leaf = flats.detach().requires_grad_()
         weights = torch.full((len(rows),), 1 / len(rows), dtype=flats.dtype, requires_grad=True)
-        total = objective.losses(leaf, rows)[0] @ weights
+        total = objective.losses(leaf, rows, schedule.epoch(t))[0] @ weights
         (gradient,) = torch.autograd.grad(total, leaf, create_graph=True)
         before = Before(flats, state, gradient.detach(), rate, t)
         return cls(before, rows, leaf, weights, gradient)

@@ -9,7 +9,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bench.data import Samples
+from bench.models.augmentation import Augmentation
 from bench.models.base import Capability, Model
+from bench.models.fixed_norm import fixed
 from bench.models.losses import row_losses as row_losses
 from bench.models.network import Architecture, Network, initial, with_parameters
 from bench.models.optimiser import PLAIN, Optimiser
@@ -33,6 +35,8 @@ take some milliseconds, and beyond that replaying an epoch is cheaper than keepi
 class SGD:
     """Train an architecture by SGD, or another optimiser, with a fixed order of batches.
 
+    Batch norm has fixed statistics, so that a row's loss is its own: `bench.models.fixed_norm`.
+
     Parameters
     ----------
     architecture : the network.
@@ -49,6 +53,7 @@ class SGD:
     checkpoints : which steps of the run are kept, the others being replayed: `every_step`,
         `every_epoch`, `sqrt` (about the root of all), or `auto`, every step where that takes
         8 MiB or less and every epoch else.
+    augmentation : what happens to the inputs in training, the same in every replay.
     """
 
     architecture: Architecture
@@ -61,6 +66,7 @@ class SGD:
     record: bool = True
     optimiser: Optimiser = PLAIN
     checkpoints: Literal["auto"] | Checkpoints = "auto"
+    augmentation: Augmentation | None = None
 
     version: ClassVar[int] = 1
 
@@ -76,17 +82,20 @@ class SGD:
         return frozenset({"black_box", "gradient"})
 
     def fit(self, samples: Samples, *, rng: np.random.Generator) -> Network:
-        init_rng, order_rng = rng.spawn(2)
-        objective = self._objective(samples, init_rng)
+        init_rng, order_rng, augment_rng = rng.spawn(3)
+        seed = int(augment_rng.integers(2**63))
+        module = fixed(self._module(samples, init_rng), samples.inputs)
+        objective = self._objective(module, samples, seed)
         start = flatten(objective.module)
         schedule = self._schedule(len(samples), order_rng)
         stride = self._stride(start, schedule)
         return self._network(run(objective, schedule, start, stride, self.optimiser))
 
     def arrays(self, model: Model) -> dict[str, np.ndarray]:
+        assert model.module is not None
+        buffers = {f"buffer {k}": v.numpy() for k, v in model.module.named_buffers()}
         if model.trajectory is None:
-            assert model.module is not None
-            return {"final": flatten(model.module).numpy()}
+            return {"final": flatten(model.module).numpy(), **buffers}
         trajectory = model.trajectory
         optional = {"states": trajectory.states, "digests": trajectory.digests}
         return {
@@ -94,11 +103,16 @@ class SGD:
             "stride": np.array(trajectory.stride),
             "order": trajectory.schedule.order.int().numpy(),
             "bounds": np.array(trajectory.schedule.bounds),
+            "seed": np.array(trajectory.objective.seed),
+            **buffers,
             **{name: value.numpy() for name, value in optional.items() if value is not None},
         }
 
     def restore(self, arrays: dict[str, np.ndarray], samples: Samples) -> Network:
-        objective = self._objective(samples, np.random.default_rng(0))
+        module = self._module(samples, np.random.default_rng(0))
+        for name, buffer in module.named_buffers():
+            buffer.copy_(torch.from_numpy(arrays[f"buffer {name}"]))
+        objective = self._objective(module, samples, int(arrays.get("seed", 0)))
         if "final" in arrays:
             final = torch.from_numpy(arrays["final"])
             return Network(with_parameters(objective.module, final), samples.n_classes)
@@ -123,8 +137,9 @@ class SGD:
         kept = trajectory if self.record else None
         return Network(module, objective.samples.n_classes, kept, objective.calls)
 
-    def _objective(self, samples: Samples, rng: np.random.Generator) -> Objective:
-        return Objective(self._module(samples, rng), row_losses, samples, self.weight_decay)
+    def _objective(self, module: nn.Module, samples: Samples, seed: int) -> Objective:
+        decay, augmentation = self.weight_decay, self.augmentation
+        return Objective(module, row_losses, samples, decay, augmentation, seed)
 
     def _module(self, samples: Samples, rng: np.random.Generator) -> nn.Module:
         n_outputs = max(samples.n_classes, 1)
@@ -132,13 +147,7 @@ class SGD:
             if samples.n_classes != 2:
                 raise ValueError(f"single_logit wants 2 classes, not {samples.n_classes}")
             n_outputs = 1
-        module = initial(self.architecture, samples.inputs.shape[1:], n_outputs, rng=rng)
-        if next(module.buffers(), None) is not None:
-            raise ValueError(
-                "a recorded run of SGD has parameters only, and this network has buffers, as those "
-                "of batch norm: take another norm, or train it by bench.models.trained.Trained"
-            )
-        return module
+        return initial(self.architecture, samples.inputs.shape[1:], n_outputs, rng=rng)
 
     def _schedule(self, n: int, rng: np.random.Generator) -> Schedule:
         per_epoch = max(1, -(-n // self.batch_size))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from bench.clock import Calls
 from bench.data import Samples
+from bench.models.augmentation import Augmentation
 from bench.models.chain import Chain
 from bench.models.losses import row_losses
 from bench.models.optimiser import PLAIN, After, Before, Optimiser
@@ -40,12 +41,16 @@ its halves replayed each for itself."""
 class Objective:
     """What training minimises: each row's loss plus weight_decay / 2 |theta|^2.
 
+    A row's loss is its own: no other row of the batch changes it. Batch norm is thus fixed
+    (`bench.models.fixed_norm`), its statistics being buffers of the module.
+
     Attributes
     ----------
-    module : the architecture; its own weights don't matter.
+    module : the architecture, in eval mode; its own weights don't matter.
     loss : one loss a row, without the penalty.
     samples : the training rows.
     weight_decay : of the penalty in each row's loss.
+    augmentation, seed : what training does to its inputs, by epoch and row; nothing if None.
     calls : counts of the rows that went through any of the models.
     """
 
@@ -53,28 +58,50 @@ class Objective:
     loss: Loss
     samples: Samples
     weight_decay: float = 0.0
+    augmentation: Augmentation | None = None
+    seed: int = 0
     calls: Calls = field(default_factory=Calls)
 
-    def losses(self, flats: Float[Tensor, "m p"], rows: Tensor) -> Float[Tensor, "m b"]:
-        """The training losses of `rows` in each of `m` models, the penalty included."""
+    def losses(
+        self, flats: Float[Tensor, "m p"], rows: Tensor, epoch: int | None = None
+    ) -> Float[Tensor, "m b"]:
+        """The training losses of `rows` in each of `m` models, the penalty included.
+
+        Parameters
+        ----------
+        epoch : inputs as they are seen in it; not augmented unless given.
+        """
         penalties = self.weight_decay / 2 * flats.square().sum(1, keepdim=True)
-        found = self.outputs(flats, self.samples.inputs[rows])
+        found = self.outputs(flats, self.inputs(rows, epoch))
         return self.loss(found, self.samples.targets[rows]) + penalties
+
+    def inputs(self, rows: Tensor, epoch: int | None = None) -> Float[Tensor, "b *features"]:
+        """Inputs of `rows`, as `losses` sees them."""
+        inputs = self.samples.inputs[rows]
+        if self.augmentation is None or epoch is None:
+            return inputs
+        return self.augmentation(inputs, rows, epoch, self.seed)
 
     @cached_property
     def chain(self) -> Chain | None:
         """The network as a chain whose derivatives are written out, where it is one."""
-        return Chain.of(self.module) if self.loss is row_losses else None
+        if self.loss is not row_losses or self.augmentation is not None:
+            return None
+        return Chain.of(self.module)
 
     def gradients(
-        self, flats: Float[Tensor, "m p"], rows: Tensor, keep: Bool[Tensor, "m n"] | None = None
+        self,
+        flats: Float[Tensor, "m p"],
+        rows: Tensor,
+        epoch: int,
+        keep: Bool[Tensor, "m n"] | None = None,
     ) -> Float[Tensor, "m p"]:
         """The sum of the kept rows' gradients over the number of all `rows`, for each model."""
         # Training and replay, with nothing left out, keep their bits: they stay autograd's.
         if keep is not None and self.chain is not None:
             return self._chained_gradients(self.chain, flats, rows, keep)
         flats = flats.detach().requires_grad_()
-        losses = self.losses(flats, rows)
+        losses = self.losses(flats, rows, epoch)
         if keep is not None:
             losses = losses * keep[:, rows]
         (gradients,) = torch.autograd.grad(losses.sum() / len(rows), flats)
@@ -394,7 +421,7 @@ def descend(
     flats, state = start
     for t in steps:
         rows, rate = schedule.batch(t), schedule.rates[t]
-        gradients = objective.gradients(flats, rows, keep)
+        gradients = objective.gradients(flats, rows, schedule.epoch(t), keep)
         flats, state = optimiser.update(Before(flats, state, gradients, rate, t))
         if not finite(flats):
             raise ValueError(

@@ -78,6 +78,11 @@ def _check_columns(data: Table) -> None:
             assert set(np.unique(codes)) <= set(range(len(column.levels)))
 
 
+SHAPES = dict.fromkeys(("cnn", "vgg", "resnet", "pretrained", "cifar_net"), (1, 8, 8))
+SHAPES["mnist_net"] = (1, 28, 28)
+"""Inputs of the models that want pictures."""
+
+
 @pytest.mark.parametrize("name", SHELF.names("model"))
 def test_model_declares_and_offers_it(name: str):
     """A recipe whose trained model offers what its capabilities promise, again from the cache."""
@@ -86,7 +91,7 @@ def test_model_declares_and_offers_it(name: str):
     assert type(recipe).version >= 1
     assert recipe.capabilities <= set(get_args(Capability))
     assert "black_box" in recipe.capabilities
-    shape = (1, 8, 8) if name in ("cnn", "vgg", "resnet", "pretrained") else (5,)
+    shape = SHAPES.get(name, (5,))
     samples = Samples(
         torch.randn((40, *shape), generator=torch.Generator().manual_seed(0)),
         torch.arange(40) % 2,

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from bench.setfunction.certificate import Certificate
 from bench.setfunction.lattice import least_area
 from bench.setfunction.orders import Direction, along, greedy, polish, prefixes, trapezoid
-from bench.setfunction.regression import shapley_design, shapley_regression
+from bench.setfunction.regression import shapley_regression
 from bench.setfunction.table import SetFunction, mean_by_size
 from bench.setfunction.window import Aim, window
 
@@ -110,7 +110,7 @@ def best_known(
     null : the features that F doesn't know. width : of the windows.
     """
     n, p = null.shape
-    by_shap = shapley_regression(shapley_design(p, SAMPLES, rng=rng), value, null)
+    by_shap = shapley_regression(value, null, SAMPLES, rng=rng)
     starts = [greedy(value, n, p, direction).orders for direction in get_args(Direction)]
     starts.append(np.argsort(-by_shap, axis=1, kind="stable"))
     polished = [polish(value, start).orders for start in starts]

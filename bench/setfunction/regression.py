@@ -1,7 +1,7 @@
 """Weighted linear regression of a set function on which features are kept: LIME, KernelSHAP.
 
-All instances share one matrix of masks and so one Gram matrix; features that the reference
-leaves as they are get 0 and leave the regression, by zeroing their rows and columns.
+Instances share matrices of masks and so Gram matrices. Features that the reference leaves as they
+are get 0: Shapley values are regressed on the others alone, a ridge zeroes their rows and columns.
 """
 
 import math
@@ -11,12 +11,15 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from bench.setfunction.table import SetFunction
 
 NUMBERS = 2**24
 """Entries of the systems that are solved at once."""
+
+MASKED = 2**24
+"""Entries of the masks that are asked at once where each instance has its own."""
 
 SINGULAR = 1e-5
 """Least pivot of a factor, relative to the largest, that is told from 0: its square is the
@@ -107,28 +110,77 @@ def lime_design(
 
 
 def shapley_regression(
-    design: Design, value: SetFunction, null: Bool[np.ndarray, "n p"]
+    value: SetFunction, null: Bool[np.ndarray, "n p"], samples: int, *, rng: np.random.Generator
 ) -> Float[np.ndarray, "n p"]:
-    """Coefficients that sum to F(nothing deleted) - F(everything deleted).
+    """Shapley values of v(kept) = F(deleted) by regression, 0 for null features.
+
+    What F doesn't know changes no Shapley value of the rest, so each instance is a game of its
+    other features alone; those with equally many share a design. An instance's values don't
+    depend on which others are explained with it.
 
     Parameters
     ----------
-    null : features whose coefficient is 0.
+    null : features that F doesn't know.
+    samples : values asked an instance; two more are asked, nothing and everything deleted.
     """
-    p = null.shape[1]
+    n, p = null.shape
     ends = value(np.array([[False] * p, [True] * p]))
-    total = ends[:, 0] - ends[:, 1]
-    gains = value(~design.kept) - ends[:, 1:] if len(design.kept) else np.zeros((len(null), 0))
-    gram, moments = _normal_equations(design.kept.astype(float), design.weights, gains, null)
+    found, seed = np.zeros((n, p)), int(rng.integers(2**63))
+    players = (~null).sum(axis=1)
+    games = {
+        int(count): shapley_design(int(count), samples, rng=np.random.default_rng([seed, count]))
+        for count in np.unique(players[players > 0])
+    }
+    values = _game_values(value, null, players, games)
+    for count, design in games.items():
+        rows = np.flatnonzero(players == count)
+        gains = values[rows, : len(design.kept)] - ends[rows, 1:]
+        solved = constrained_regression(design, gains, ends[rows, 0] - ends[rows, 1])
+        found[rows[:, None], np.nonzero(~null[rows])[1].reshape(len(rows), count)] = solved
+    return found
+
+
+def constrained_regression(
+    design: Design, gains: Float[np.ndarray, "n m"], totals: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, "n p"]:
+    """Coefficients that sum to `totals` and fit the gains of the design's sets best.
+
+    The least of them where too few sets leave many.
+    """
+    kept = design.kept.astype(float)
+    weighted = kept * design.weights[:, None]
+    gram, moments = kept.T @ weighted, gains @ weighted
+    factor, failed = torch.linalg.cholesky_ex(torch.from_numpy(gram))
+    pivots = factor.diagonal()
+    if failed or not pivots.amin() > SINGULAR * pivots.amax():
+        return _least(gram, moments, totals)
+    inverse = torch.cholesky_inverse(factor).numpy()
+    free, way = moments @ inverse, inverse.sum(axis=1)
     # The multiplier of sum beta = total moves the free solution along gram^-1 1.
-    solved, sound = _solved(gram, null, np.stack([moments, 1.0 * ~null], axis=2))
-    free, way = solved[:, :, 0], solved[:, :, 1]
-    length = way.sum(axis=1)
-    missing = (total - free.sum(axis=1)) / np.where(length > 0, length, 1.0)
-    coefficients: np.ndarray = free + missing[:, None] * way
-    for row in np.flatnonzero(~sound):
-        coefficients[row] = _least(gram, null[row], moments[row], total[row])
-    return coefficients
+    moved: np.ndarray = free + ((totals - free.sum(axis=1)) / way.sum())[:, None] * way
+    return moved
+
+
+def _game_values(
+    value: SetFunction,
+    null: Bool[np.ndarray, "n p"],
+    players: Int[np.ndarray, " n"],
+    games: dict[int, Design],
+) -> Float[np.ndarray, "n m"]:
+    """F where each instance keeps the sets of its game; nothing deleted fills up shorter ones."""
+    n, p = null.shape
+    if not null.any():
+        return value(~games[p].kept)
+    most = max((len(design.kept) for design in games.values()), default=0)
+    place = np.cumsum(~null, axis=1) - 1
+    found, step = np.empty((n, most)), max(1, MASKED // (n * p))
+    for some in (slice(start, min(start + step, most)) for start in range(0, most, step)):
+        deleted = np.zeros((n, some.stop - some.start, p), dtype=bool)
+        for count, design in games.items():
+            rows, part = np.flatnonzero(players == count), ~design.kept[some]
+            deleted[rows, : len(part)] = part.T[place[rows]].swapaxes(1, 2) & ~null[rows, None]
+        found[:, some] = value(deleted)
+    return found
 
 
 def ridge_regression(
@@ -146,68 +198,56 @@ def ridge_regression(
     share = design.weights / design.weights.sum()
     centred = design.kept - share @ design.kept
     residual = values - (values @ share)[:, None]
-    gram, moments = _normal_equations(centred, design.weights, residual, null)
-    gram = gram + penalty * np.eye(null.shape[1])
-    solved, sound = _solved(gram, null, moments[:, :, None])
-    coefficients: np.ndarray = solved[:, :, 0]
+    weighted = centred * design.weights[:, None]
+    gram = centred.T @ weighted + penalty * np.eye(null.shape[1])
+    moments = np.where(null, 0.0, residual @ weighted)
+    coefficients, sound = _solved(gram, null, moments)
     for row in np.flatnonzero(~sound):
-        coefficients[row] = _least(gram, null[row], moments[row])
+        live = np.flatnonzero(~null[row])
+        coefficients[row, live] = _least(gram[np.ix_(live, live)], moments[row : row + 1, live])[0]
     return coefficients
-
-
-def _normal_equations(
-    kept: Float[np.ndarray, "m p"],
-    weights: Float[np.ndarray, " m"],
-    values: Float[np.ndarray, "n m"],
-    null: Bool[np.ndarray, "n p"],
-) -> tuple[Float[np.ndarray, "p p"], Float[np.ndarray, "n p"]]:
-    """The one Gram matrix, and each instance's Z' W values with 0 at its null features."""
-    weighted = kept * weights[:, None]
-    return kept.T @ weighted, np.where(null, 0.0, values @ weighted)
 
 
 def _solved(
     gram: Float[np.ndarray, "p p"],
     null: Bool[np.ndarray, "n p"],
-    vectors: Float[np.ndarray, "n p k"],
-) -> tuple[Float[np.ndarray, "n p k"], Bool[np.ndarray, " n"]]:
+    moments: Float[np.ndarray, "n p"],
+) -> tuple[Float[np.ndarray, "n p"], Bool[np.ndarray, " n"]]:
     """The solutions where null features have no row and column, and which of them are sound.
 
     Instances with the same null features share one factorisation.
     """
     n, p = null.shape
-    solved, sound = np.zeros(vectors.shape), np.zeros(n, dtype=bool)
+    solved, sound = np.zeros((n, p)), np.zeros(n, dtype=bool)
     step = max(1, NUMBERS // p**2)
     for some in (slice(start, start + step) for start in range(0, n, step)):
         patterns, of_row = np.unique(null[some], axis=0, return_inverse=True)
-        live = ~patterns
+        live, of_row = ~patterns, of_row.reshape(-1)
         systems = np.where(live[:, :, None] & live[:, None], gram, np.eye(p) * gram.max())
         factors, failed = torch.linalg.cholesky_ex(torch.from_numpy(systems))
         pivots = factors.diagonal(dim1=1, dim2=2)
         good = (failed == 0) & (pivots.amin(1) > SINGULAR * pivots.amax(1))
         factors[~good] = torch.eye(p, dtype=factors.dtype)
         inverses = torch.cholesky_inverse(factors).numpy()
-        solved[some] = inverses[of_row.reshape(-1)] @ vectors[some]
-        sound[some] = good.numpy()[of_row.reshape(-1)]
+        solved[some] = (inverses[of_row] @ moments[some, :, None])[:, :, 0]
+        sound[some] = good.numpy()[of_row]
     return solved, sound
 
 
 def _least(
     gram: Float[np.ndarray, "p p"],
-    null: Bool[np.ndarray, " p"],
-    moments: Float[np.ndarray, " p"],
-    total: float | None = None,
-) -> Float[np.ndarray, " p"]:
-    """One instance's least solution where too few masks leave many; summing to `total`."""
-    live, border = np.flatnonzero(~null), 0 if total is None else 1
-    matrix = np.zeros((len(live) + border, len(live) + border))
-    matrix[: len(live), : len(live)] = gram[np.ix_(live, live)]
-    matrix[len(live) :, : len(live)] = matrix[: len(live), len(live) :] = 1.0
-    wanted = np.concatenate([moments[live], [total] * border])
-    found = np.zeros(len(null))
-    inverse = np.linalg.pinv(matrix, rcond=1e-10, hermitian=True)
-    found[live] = (inverse @ wanted)[: len(live)]
-    return found
+    moments: Float[np.ndarray, "n p"],
+    totals: Float[np.ndarray, " n"] | None = None,
+) -> Float[np.ndarray, "n p"]:
+    """The least solutions of a singular system; summing to `totals` where these are given."""
+    p, bordered = len(gram), 0 if totals is None else 1
+    matrix, wanted = np.zeros((p + bordered, p + bordered)), moments
+    matrix[:p, :p] = gram
+    if totals is not None:
+        matrix[p, :p] = matrix[:p, p] = 1.0
+        wanted = np.concatenate([moments, totals[:, None]], axis=1)
+    found: np.ndarray = wanted @ np.linalg.pinv(matrix, rcond=1e-10, hermitian=True)
+    return found[:, :p]
 
 
 def _all_of_sizes(p: int, size: int) -> Bool[np.ndarray, "m p"]:

@@ -1,6 +1,7 @@
 """What an attribution method is asked, and what it answers."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from bench.models.base import Model
 from bench.models.chunks import rows_at_once
 from bench.models.network import Network, as_margins
+from bench.setfunction.distinct import distinct
 from bench.setfunction.first_layer import FirstLayer, first_layer
 from bench.setfunction.memory_format import channels_last, takes_channels_last
 from bench.setfunction.outcome import G, outcome
@@ -20,6 +22,9 @@ from bench.setfunction.reference import Reference
 from bench.setfunction.split_table import Split, find_split, split_table
 from bench.setfunction.table import Masks, check_table, spot_check, tabulate
 from bench.tasks.base import Unsupported
+
+Margins = Callable[[Float[Tensor, "b *features"]], Float[Tensor, "b outputs"]]
+"""Margins of any inputs."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,8 @@ class AttributionProblem:
         Parameters
         ----------
         masks : True = deleted; `m p` for all instances, or `n m p` for each its own. Every
-            value counts once in `model.calls.values`.
+            value counts once in `model.calls.values`; rows go through the model for those that
+            differ by features that aren't null.
 
         Raises
         ------
@@ -113,10 +119,9 @@ class AttributionProblem:
             where the model's answer isn't finite.
         """
         first = self._first_layer()
-        if first is None:
-            return self.direct(masks)
         with torch.no_grad():
-            return self._checked(masks, self._by_effects(first, masks))
+            found = self._by_distinct(masks) if first is None else self._by_effects(first, masks)
+        return self._checked(masks, found)
 
     def direct(self, masks: Masks) -> Float[np.ndarray, "n m"]:
         """As `value`, every masked input written out and sent through the whole model."""
@@ -200,23 +205,43 @@ class AttributionProblem:
 
     def _by_inputs(self, masks: Masks) -> Float[Tensor, "n m"]:
         """F by writing out the masked inputs."""
-        m, pairs = masks.shape[-2], max(1, rows_at_once(self.inputs) // self.reference.count)
-        parts = []
-        for start in range(0, self.n * m, pairs):
-            row, at = np.divmod(np.arange(start, min(start + pairs, self.n * m)), m)
-            some = masks[at] if masks.ndim == 2 else masks[row, at]
-            parts.append(self._mean_outcome(torch.from_numpy(some), torch.from_numpy(row)))
-        return torch.cat(parts).view(self.n, m)
+        row, at = np.divmod(np.arange(self.n * masks.shape[-2]), masks.shape[-2])
+        return self._of_pairs(masks, row, at, self.model.margins).view(self.n, -1)
+
+    def _by_distinct(self, masks: Masks) -> Float[Tensor, "n m"]:
+        """F by writing out the masked inputs that differ, for a model that needs no gradient."""
+        different, margins = distinct(masks, self.null), self.model.margins
+        if isinstance(self.model, Network):
+            margins = self.model.forward_only()
+        found = self._of_pairs(masks, different.rows, different.masks, margins)
+        return found[torch.from_numpy(different.place)]
+
+    def _of_pairs(
+        self,
+        masks: Masks,
+        row: Int[np.ndarray, " b"],
+        at: Int[np.ndarray, " b"],
+        margins: Margins,
+    ) -> Float[Tensor, " b"]:
+        """F of the instances `row`, each at the one of its masks that `at` says."""
+        pairs = max(1, rows_at_once(self.inputs) // self.reference.count)
+        parts = [torch.empty(0, dtype=torch.float64)]
+        for some in (slice(start, start + pairs) for start in range(0, len(row), pairs)):
+            of_pair = masks[at[some]] if masks.ndim == 2 else masks[row[some], at[some]]
+            rows = torch.from_numpy(row[some])
+            parts.append(self._mean_outcome(torch.from_numpy(of_pair), rows, margins))
+        return torch.cat(parts)
 
     def _mean_outcome(
-        self, masks: Bool[Tensor, "b p"], rows: Int[Tensor, " b"]
+        self, masks: Bool[Tensor, "b p"], rows: Int[Tensor, " b"], margins: Margins
     ) -> Float[Tensor, " b"]:
         draws = self.reference.of(rows)
         deleted = self.partition.positions(masks.to(self.inputs.device), rows)
         points = torch.where(deleted[:, None], draws, self.inputs[rows][:, None]).flatten(0, 1)
         if points.ndim == 4 and takes_channels_last(self.model.module):
             points = channels_last(points)
-        found = self.output(points, rows.repeat_interleave(draws.shape[1]))
+        targets = self.targets[rows.repeat_interleave(draws.shape[1])]
+        found = outcome(margins(points), targets, self.g)
         return found.view(len(rows), -1).mean(1)
 
     def _splits(self) -> list[Split]:

@@ -10,6 +10,7 @@ from bench.cache import Cache, cache_root
 from bench.models.network import Network
 from bench.setfunction.certificate import Certificate, Effort
 from bench.setfunction.certificate import certify as find_certificate
+from bench.setfunction.distinct import Remembered
 from bench.setfunction.ideal import Ideal, best_known, exact_ideal
 from bench.setfunction.table import (
     SetFunction,
@@ -19,6 +20,9 @@ from bench.setfunction.table import (
     spot_check,
 )
 from bench.tasks.attribution_problem import AttributionProblem
+
+REMEMBERED = 20
+"""Features up to which F's answers are kept during a search: 8 MiB an instance."""
 
 PROBES = 256
 """Random sets of deleted features by which infidelity is estimated."""
@@ -74,7 +78,7 @@ def hold(
     table = cached_table(problem) if problem.p <= exact_up_to else None
     if table is None:
         check_repeats(problem)
-        ideal = best_known(problem.value, problem.null, rng=orders_rng)
+        ideal = best_known(_remembered(problem), problem.null, rng=orders_rng)
         if certify:
             ideal = replace(ideal, certificate=certificate(problem, ideal, certify))
     else:
@@ -93,6 +97,12 @@ def hold(
         ends[:, 0] - ends[:, 1],
         int(probes_rng.integers(2**63)),
     )
+
+
+def _remembered(problem: AttributionProblem) -> SetFunction:
+    """F, asked for no set twice where all could be kept: searches come by many again."""
+    few = problem.p <= REMEMBERED
+    return Remembered(problem.value, problem.n, problem.p) if few else problem.value
 
 
 def certificate(problem: AttributionProblem, best: Ideal, products: float) -> Certificate | str:

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from bench.models.base import Capability
-from bench.setfunction.regression import shapley_design, shapley_regression
+from bench.setfunction.regression import shapley_regression
 from bench.tasks.attribution import Attribution, AttributionProblem
 
 
@@ -14,9 +14,9 @@ from bench.tasks.attribution import Attribution, AttributionProblem
 class KernelSHAP:
     """Regression coefficients of F under the Shapley kernel, summing to F(none) - F(all).
 
-    The masks are shared by all instances and come in pairs of complements, the outer sizes
-    are enumerated where they fit; features that the reference leaves as they are get 0. With
-    2^p - 2 samples or more the values are exact.
+    Features that the reference leaves as they are get 0 and take no part: instances with equally
+    many others, k, share masks of these. They come in pairs of complements, the outer sizes are
+    enumerated where they fit. With 2^k - 2 samples or more the values are exact.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class KernelSHAP:
 
     samples: int = 500
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     needs: ClassVar[frozenset[Capability]] = frozenset({"black_box"})
 
     def __post_init__(self) -> None:
@@ -37,5 +37,4 @@ class KernelSHAP:
             raise ValueError(f"samples={self.samples}: wanted at least 2, a pair of masks")
 
     def explain(self, problem: AttributionProblem, *, rng: np.random.Generator) -> Attribution:
-        design = shapley_design(problem.p, self.samples, rng=rng)
-        return Attribution(shapley_regression(design, problem.value, problem.null))
+        return Attribution(shapley_regression(problem.value, problem.null, self.samples, rng=rng))

@@ -7,6 +7,7 @@ import pytest
 
 from bench.setfunction.regression import (
     Design,
+    constrained_regression,
     lime_design,
     ridge_regression,
     shapley_design,
@@ -29,7 +30,8 @@ def test_all_masks_give_the_exact_shapley_values(p: int):
     table = tables(4, p)
     design = shapley_design(p, 2**p - 2, rng=np.random.default_rng(0))
     assert len(np.unique(design.kept, axis=0)) == len(design.kept) == 2**p - 2
-    found = shapley_regression(design, Tabulated(table), none(4, p))
+    samples = max(2, 2**p - 2)
+    found = shapley_regression(Tabulated(table), none(4, p), samples, rng=np.random.default_rng(0))
     np.testing.assert_allclose(found, shapley_values(table), atol=1e-9)
 
 
@@ -71,25 +73,49 @@ def test_sampled_values_come_near_the_exact_ones():
     exact = shapley_values(table)
     errors = []
     for samples in (60, 240, 960):
-        design = shapley_design(10, samples, rng=np.random.default_rng(1))
-        found = shapley_regression(design, Tabulated(table), none(4, 10))
+        rng = np.random.default_rng(1)
+        found = shapley_regression(Tabulated(table), none(4, 10), samples, rng=rng)
         np.testing.assert_allclose(found.sum(1), table[:, 0] - table[:, -1], atol=1e-9)
         errors.append(np.sqrt(np.mean((found - exact) ** 2)))
     assert errors[2] < errors[1] < errors[0] < np.abs(exact).mean()
 
 
-def test_null_features_get_zero_and_the_rest_is_unharmed():
-    """A feature that F doesn't know is left out; with all masks the others stay exact."""
-    p, small = 6, tables(2, 5)
-    numbers = np.arange(2**p)
-    table = small[:, (numbers & 3) | (numbers >> 1 & ~3)]  # the value doesn't look at feature 2
-    null = np.zeros((2, p), dtype=bool)
-    null[:, 2] = True
-    design = shapley_design(p, 2**p, rng=np.random.default_rng(0))
-    found = shapley_regression(design, Tabulated(table), null)
-    assert (found[:, 2] == 0).all()
+def with_nulls(small: np.ndarray, null: np.ndarray) -> np.ndarray:
+    """A table of all features from one row for each instance of those that aren't null."""
+    n, p = null.shape
+    masks, table = masks_of(np.arange(2**p), p), np.empty((n, 2**p))
+    for row in range(n):
+        live = masks[:, ~null[row]]
+        table[row] = small[row, live @ (1 << np.arange(live.shape[1]))]
+    return table
+
+
+def test_null_features_get_zero_and_the_rest_is_exact():
+    """2^k - 2 samples are the whole game of the k features that F knows, other ones for each."""
+    p, small = 7, tables(5, 7)
+    null = none(5, p)
+    null[0, [2, 5]] = null[1, [0, 6]] = null[2, 3] = null[3, :6] = null[4] = True
+    table = with_nulls(small, null)
+    found = shapley_regression(Tabulated(table), null, 62, rng=np.random.default_rng(0))
+    assert not found[null].any()
     np.testing.assert_allclose(found, shapley_values(table), atol=1e-9)
-    assert not shapley_regression(design, Tabulated(np.ones((2, 64))), ~none(2, p)).any()
+
+
+def test_no_sample_is_spent_on_null_features():
+    """All masks asked of an instance differ in the features that it knows."""
+    p, samples, asked = 15, 40, []
+    null = np.random.default_rng(0).random((6, p)) < 0.2
+    table = with_nulls(tables(6, p), null)
+
+    def value(masks: np.ndarray) -> np.ndarray:
+        asked.append(np.broadcast_to(masks, (6, *masks.shape[-2:])))
+        return Tabulated(table)(masks)
+
+    shapley_regression(value, null, samples, rng=np.random.default_rng(1))
+    masks = np.concatenate(asked, axis=1)
+    assert not (masks[:, 2:] & null[:, None]).any()
+    for row in range(6):
+        assert len(np.unique(masks[row, 2:], axis=0)) > 0.8 * min(samples, 2 ** (~null[row]).sum())
 
 
 def literal_ridge(design: Design, values: np.ndarray, penalty: float) -> np.ndarray:
@@ -129,12 +155,13 @@ def test_lime_weights():
             assert weight == pytest.approx(np.sqrt(np.exp(-(d**2) / 0.4**2)))
 
 
-def test_one_mask_matrix_serves_all_instances():
+def test_instances_do_not_depend_on_each_other():
     """An instance's coefficients don't depend on which others are explained with it."""
     value, p = tables(5, 8), 8
-    design = shapley_design(p, 60, rng=np.random.default_rng(0))
-    together = shapley_regression(design, Tabulated(value), none(5, p))
-    alone = shapley_regression(design, Tabulated(value[2:3]), none(1, p))
+    null = np.random.default_rng(1).random((5, p)) < 0.2
+    value = with_nulls(value, null)
+    together = shapley_regression(Tabulated(value), null, 60, rng=np.random.default_rng(0))
+    alone = shapley_regression(Tabulated(value[2:3]), null[2:3], 60, rng=np.random.default_rng(0))
     np.testing.assert_allclose(together[2:3], alone, atol=1e-10)
 
 
@@ -187,18 +214,15 @@ def test_few_masks_give_the_least_solution(samples: int):
     """Singular systems: the least of the coefficients that fit, summing to the drop."""
     p, table = 6, tables(3, 6)
     design = shapley_design(p, samples, rng=np.random.default_rng(1))
-    null = np.zeros((3, p), dtype=bool)
-    null[1, 2] = True
-    found = shapley_regression(design, Tabulated(table), null)
-    np.testing.assert_allclose(found.sum(1), table[:, 0] - table[:, -1], atol=1e-9)
-    assert found[1, 2] == 0
+    gains = Tabulated(table)(~design.kept) - table[:, -1:]
+    totals = table[:, 0] - table[:, -1]
+    found = constrained_regression(design, gains, totals)
+    np.testing.assert_allclose(found.sum(1), totals, atol=1e-9)
+    root = np.sqrt(design.weights)[:, None] * design.kept
+    bordered = np.zeros((p + 1, p + 1))
+    bordered[:-1, :-1] = root.T @ root
+    bordered[-1, :-1] = bordered[:-1, -1] = 1
     for row in range(3):
-        live = np.flatnonzero(~null[row])
-        kept, root = design.kept[:, live] * 1.0, np.sqrt(design.weights)[:, None]
-        bordered = np.zeros((len(live) + 1, len(live) + 1))
-        bordered[:-1, :-1] = (root * kept).T @ (root * kept)
-        bordered[-1, :-1] = bordered[:-1, -1] = 1
-        gains = Tabulated(table)(~design.kept)[row] - table[row, -1]
-        wanted = [*(kept.T @ (design.weights * gains)), table[row, 0] - table[row, -1]]
+        wanted = [*(design.kept.T @ (design.weights * gains[row])), totals[row]]
         least = np.linalg.lstsq(bordered, np.array(wanted), rcond=1e-10)[0][:-1]
-        np.testing.assert_allclose(found[row, live], least, atol=1e-8)
+        np.testing.assert_allclose(found[row], least, atol=1e-8)

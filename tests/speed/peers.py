@@ -255,15 +255,19 @@ def rms(found: np.ndarray, wanted: np.ndarray) -> float:
     return float(np.sqrt(np.mean((found[: len(wanted)] - wanted) ** 2)))
 
 
-def seconds(call: Callable[[], Any], rounds: int) -> float:
-    """Median CPU seconds; one call more comes before."""
-    call()
-    taken = []
-    for _ in range(rounds):
-        start = time.process_time()
-        call()
-        taken.append(time.process_time() - start)
-    return statistics.median(taken)
+def seconds(*calls: Callable[[], Any], rounds: int) -> list[float]:
+    """Median CPU seconds of each; they take turns, so that a busy machine slows all alike.
+
+    One call more of each comes before.
+    """
+    taken: list[list[float]] = [[] for _ in calls]
+    for turn in range(rounds + 1):
+        for call, found in zip(calls, taken, strict=True):
+            start = time.process_time()
+            call()
+            if turn:
+                found.append(time.process_time() - start)
+    return [statistics.median(found) for found in taken]
 
 
 @contextlib.contextmanager

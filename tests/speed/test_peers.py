@@ -17,9 +17,31 @@ from speed.peers import INSTANCES, SAMPLES, Work, rms
 from bench.setfunction.orders import along
 
 WORKS = ("digits", "breast_cancer")
-ROUNDS, PEER_ROUNDS = 7, 3
+ROUNDS = 5
 SEEDS = 5
-GRID = (500, 525, 550, 600, 750, 1000, 1500, 2000, 3000, 4000, 6000, 8000, 12_000, 16_000)
+GRID = (
+    100,
+    150,
+    200,
+    250,
+    300,
+    350,
+    400,
+    450,
+    500,
+    550,
+    600,
+    750,
+    1000,
+    1500,
+    2000,
+    3000,
+    4000,
+    6000,
+    8000,
+    12_000,
+    16_000,
+)
 """Samples of ours that are tried until its error is the peer's."""
 
 SHAPIQ = ("KernelSHAP", "PermutationSamplingSV", "StratifiedSamplingSV", "SVARM", "OwenSamplingSV")
@@ -47,8 +69,8 @@ def compare(
     if not benchmark.enabled:
         peer()
         return 0.0
-    mine = peers.seconds(ours, ROUNDS) * 100 / rows
-    theirs = peers.seconds(peer, PEER_ROUNDS) * 100 / (peer_rows or rows)
+    mine, theirs = peers.seconds(ours, peer, rounds=ROUNDS)
+    mine, theirs = mine * 100 / rows, theirs * 100 / (peer_rows or rows)
     print(f"\n{what}: ours {mine:.4f}, peer {theirs:.4f} CPU s a 100, ratio {theirs / mine:.1f}")
     benchmark.extra_info.update(ours=mine, peer=theirs, ratio=theirs / mine)
     return mine
@@ -116,13 +138,16 @@ def test_kernel_shap_against_shap(benchmark: BenchmarkFixture, name: str):
         lambda: peers.shap_kernel(some),
     )
     if benchmark.enabled:
-        whole = peers.seconds(lambda: peers.shap_kernel_all(some), PEER_ROUNDS)
+        (whole,) = peers.seconds(lambda: peers.shap_kernel_all(some), rounds=3)
         print(f"shap as its users call it, which explains every class: {whole:.4f} CPU s a 100")
         theirs = error(name, peers.shap_kernel)
         mine = error(name, lambda w, s: peers.ours(w, "kernel_shap", s))
         samples, reached = as_exact(name, "kernel_shap", theirs)
-        took = peers.seconds(lambda: peers.ours(some, "kernel_shap", samples=samples), ROUNDS)
-        peer = benchmark.extra_info["peer"]
+        took, peer = peers.seconds(
+            lambda: peers.ours(some, "kernel_shap", samples=samples),
+            lambda: peers.shap_kernel(some),
+            rounds=ROUNDS,
+        )
         print(
             f"rms error to {peers.LONG_RUN} of shap's: ours {mine:.4f}, shap {theirs:.4f}; "
             f"ours with {samples} samples {reached:.4f}, {took:.4f} s, ratio {peer / took:.1f}"
@@ -148,7 +173,9 @@ def test_shapley_values_against_shapiq(benchmark: BenchmarkFixture, name: str, k
         line = f"rms error {theirs:.4f}"
         for method in ("kernel_shap", "shapley_sampling"):
             count, reached = as_exact(name, method, theirs)
-            took = peers.seconds(lambda m=method, c=count: peers.ours(some, m, samples=c), 3)
+            (took,) = peers.seconds(
+                lambda m=method, c=count: peers.ours(some, m, samples=c), rounds=3
+            )
             ratio = benchmark.extra_info["peer"] / took
             line += f"; {method} {count}: {reached:.4f}, {took:.4f} s, ratio {ratio:.1f}"
         print(line)

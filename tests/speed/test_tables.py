@@ -42,11 +42,11 @@ def compare(
     benchmark.pedantic(ours, rounds=1)
     if not benchmark.enabled:
         return
-    mine = peers.seconds(ours, ROUNDS) * 100 / rows
+    mine = peers.seconds(ours, rounds=ROUNDS)[0] * 100 / rows
     print(f"\n{what}: ours {mine:.4f} CPU s a 100")
     benchmark.extra_info.update(ours=mine)
     for name, other, count in others:
-        theirs = peers.seconds(other, 3 if count > 1 else 1) * 100 / count
+        theirs = peers.seconds(other, rounds=3 if count > 1 else 1)[0] * 100 / count
         print(f"  {name} {theirs:.4f}, ratio {theirs / mine:.1f}")
         benchmark.extra_info[name] = theirs / mine
 

@@ -29,6 +29,10 @@ LEAF = 7
 SWEEPS = 2
 """Rounds of exchanges that improve the best set known of each size."""
 
+TRIED, LOOSE = 0.25, 2.0
+"""Share of the effort after which the search gives up, if the bound of J* is still this many times
+the best known: what is left of the effort would not make it useful."""
+
 ROUNDING = 1e-5
 """Added to the bounds, relative to the largest |F|: the bounds are found in float64, F from a
 network in float32, whose sums differ by about 1e-6."""
@@ -289,6 +293,8 @@ class _Search:
         self._add(kept, torch.full((1, 3, self.p + 1), torch.inf, dtype=torch.float64))
         started = time.process_time()
         while self.levels and self.nodes < self.most_nodes and not self._closed():
+            if self.nodes >= TRIED * self.most_nodes and self._hopeless():
+                break
             if self.seconds is not None and time.process_time() - started > self.seconds:
                 break
             self._expand(*self._next())
@@ -305,6 +311,11 @@ class _Search:
     def _closed(self) -> bool:
         gap = (self._bound() - self.known) @ self.weights
         return bool((gap <= self.eps).all())
+
+    def _hopeless(self) -> bool:
+        """Whether the bound of J* is so loose that branching takes too long to tighten it."""
+        joint, known = ((each @ self.weights)[JOINT] for each in (self._bound(), self.known))
+        return bool(joint > LOOSE * known)
 
     def _gain(self, bounds: Float[Tensor, "b 3 sizes"]) -> Float[Tensor, " b"]:
         """How far nodes may exceed what is known, 0 where by no more than eps anywhere."""

@@ -264,7 +264,9 @@ def pulled(
         else:
             factors = positive * above + negative * below
     constants = constants + (factors @ base[:, None, :, None]).squeeze(-1)
-    return factors @ effects.t(), constants
+    coefficients = factors @ effects.t()
+    # Where nothing lies behind the first map, they are the same for all boxes.
+    return coefficients.expand(*constants.shape, -1), constants
 
 
 @dataclass(frozen=True)

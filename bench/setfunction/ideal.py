@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from bench.setfunction.certificate import Certificate
-from bench.setfunction.lattice import least_area
+from bench.setfunction.lattice import KINDNESS, least_area
 from bench.setfunction.orders import Direction, along, greedy, polish, prefixes, trapezoid
 from bench.setfunction.regression import shapley_regression
 from bench.setfunction.table import SetFunction, mean_by_size
@@ -19,6 +19,12 @@ SAMPLES = 1000
 WIDTH = 8
 """Neighbours that a best known order puts in their best order at once: with 10 it takes four
 times as long, and ends at the same J on all but a few of a hundred points."""
+
+MANY = 128
+"""Features up to which there are greedy orders and windows."""
+
+SWEEPS = 8
+"""Of the polish beyond."""
 
 STARTS = 3
 """Orders, the best after the polish, that are made exact inside windows."""
@@ -37,7 +43,8 @@ class Ideal:
     least, most : the least and the largest A over orders.
     joint : J*, the largest A(reverse of pi) - A(pi).
     orders : for each instance those that reach `least`, `most` and `joint`; the most
-        influential feature first, so that the reverse of the second has the area `most`.
+        influential feature first, so that the reverse of the second has the area `most`. Of
+        the orders that are best for one side, to within `KINDNESS`, the best for the other.
     chance : the mean of F after 0, 1, .., p deletions in random order.
     chance_se : standard error of the area under `chance`, 0 where it is exact.
     certificate : bounds that no order exceeds, or why there are none; of the best known only.
@@ -84,8 +91,9 @@ class Ideal:
 
 def exact_ideal(table: Float[np.ndarray, "n sets"]) -> Ideal:
     """The ideal by the programme over all 2^p sets."""
-    least, order_least = least_area(table)
-    most, order_most = least_area(table, "most")
+    least, most = least_area(table)[0], least_area(table, "most")[0]
+    order_least = least_area(table, "least_kindly")[1]
+    order_most = least_area(table, "most_kindly")[1]
     joint, order_joint = least_area(table, "joint")
     # The order of the largest area deletes the least influential feature first.
     orders = np.stack([order_least, order_most[:, ::-1], order_joint], axis=1)
@@ -103,32 +111,39 @@ def best_known(
     """The best of some good orders.
 
     All greedy orders and KernelSHAP's are polished; for J the best of these are made exact inside
-    windows, and so are, for A_min and A_max, the orders that are best for them.
+    windows, and so are, for A_min and A_max, the orders that are best for them. Of more than
+    `MANY` features, where a greedy order takes as many values as they have pairs, there are the
+    orders by KernelSHAP, by occlusion and by insertion, polished for a while.
 
     Parameters
     ----------
     null : the features that F doesn't know. width : of the windows.
     """
     n, p = null.shape
-    by_shap = shapley_regression(value, null, SAMPLES, rng=rng)
-    starts = [greedy(value, n, p, direction).orders for direction in get_args(Direction)]
-    starts.append(np.argsort(-by_shap, axis=1, kind="stable"))
-    polished = [polish(value, start).orders for start in starts]
+    few = p <= MANY
+    by_value = [shapley_regression(value, null, max(SAMPLES, 4 * p), rng=rng)]
+    if not few:
+        alone = np.eye(p, dtype=bool)
+        by_value += [-value(alone), value(~alone)]
+    starts = [np.argsort(-values, axis=1, kind="stable") for values in by_value]
+    if few:
+        starts += [greedy(value, n, p, direction).orders for direction in get_args(Direction)]
+    polished = [polish(value, start, None if few else SWEEPS).orders for start in starts]
     joint = _areas(value, np.stack(polished, axis=1))[2]
     best_first = np.argsort(-joint, axis=1, kind="stable")[:, :STARTS]
     chosen = np.take_along_axis(np.stack(polished, axis=1), best_first[..., None], axis=1)
-    found = [window(value, start, width).orders for start in chosen.swapaxes(0, 1)]
+    found = [window(value, start, width).orders for start in chosen.swapaxes(0, 1) if few]
     orders = np.stack([*starts, *polished, *found], axis=1)
     least, most, _ = _areas(value, orders)
     sides: list[tuple[Float[np.ndarray, "n k"], Aim]] = [(-least, "least"), (most, "most")]
-    one_sided = [window(value, _best(orders, score), width, aim=aim) for score, aim in sides]
+    one_sided = [window(value, _best(orders, score), width, aim=aim) for score, aim in sides if few]
     orders = np.stack([*orders.swapaxes(0, 1), *(each.orders for each in one_sided)], axis=1)
     areas, reversed_areas, joint = _areas(value, orders)
     chance, chance_se = _estimated_chance(value, n, p, rng)
-    ends = -areas, reversed_areas, joint
-    best = np.stack([_best(orders, score) for score in ends], axis=1)
-    least, most, joint = (score.max(axis=1) for score in ends)
-    return Ideal(False, -least, most, joint, best, chance, chance_se).raised(areas, reversed_areas)
+    kindly = reversed_areas * KINDNESS - areas, reversed_areas - areas * KINDNESS, joint
+    best = np.stack([_best(orders, score) for score in kindly], axis=1)
+    least, most, joint = areas.min(axis=1), reversed_areas.max(axis=1), joint.max(axis=1)
+    return Ideal(False, least, most, joint, best, chance, chance_se).raised(areas, reversed_areas)
 
 
 def _areas(

@@ -26,13 +26,23 @@ LANES = 2**20
 WIDTH = 16
 """Sets that the compiled programme does together."""
 
-Objective = Literal["least", "most", "joint"]
-"""Whose least sum is looked for: F, -F, or F(S) - F(complement of S), whose sum is -J."""
+Objective = Literal["least", "most", "joint", "least_kindly", "most_kindly"]
+"""Whose least sum is looked for: F, -F, or F(S) - F(complement of S), whose sum is -J.
+
+The kindly ones choose, of the orders that are best for one side, the one that is best for the
+other: without that the numbers of the features would choose.
+"""
+
+KINDNESS = 1e-5
+"""What the other side weighs there: more than the rounding of a float32 network, and a change of
+the own side that no score shows."""
 
 _COSTS: dict[Objective, tuple[float, float]] = {  # a, b of a F(S) + b F(complement of S)
     "least": (1.0, 0.0),
     "most": (-1.0, 0.0),
     "joint": (1.0, -1.0),
+    "least_kindly": (1.0, -KINDNESS),
+    "most_kindly": (-1.0, KINDNESS),
 }
 
 Programme = Callable[

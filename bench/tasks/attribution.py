@@ -93,7 +93,7 @@ class AttributionTask:
     """Delete features in the order of an explanation, and compare with the best of all orders."""
 
     name: ClassVar[str] = "attribution"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     accepts: ClassVar[frozenset[str]] = frozenset({"classes", "number"})
     Setting: ClassVar[type] = AttributionSetting
     metrics: ClassVar[tuple[Metric, ...]] = METRICS

@@ -210,9 +210,9 @@ class AttributionProblem:
 
     def _by_distinct(self, masks: Masks) -> Float[Tensor, "n m"]:
         """F by writing out the masked inputs that differ, for a model that needs no gradient."""
-        different, margins = distinct(masks, self.null), self.model.margins
-        if isinstance(self.model, Network):
-            margins = self.model.forward_only()
+        different = distinct(masks, self.null)
+        network = self.model if isinstance(self.model, Network) else None
+        margins = network.forward_only() if network else self.model.margins
         found = self._of_pairs(masks, different.rows, different.masks, margins)
         return found[torch.from_numpy(different.place)]
 

@@ -36,7 +36,8 @@ class Held:
     ----------
     table : F of all sets, None beyond `exact_up_to`.
     ideal : the areas that no order beats, or the best known ones.
-    tie_keys : random numbers that break ties, one set a shuffle.
+    tie_keys : random numbers that break ties, one set a shuffle; every second shuffle is the
+        reverse of the one before, so that what ties throughout is exactly at chance.
     draw_spread : standard deviation of g over the draws, with everything deleted.
     shapley : the exact Shapley values, None without a table.
     probes : random sets S, each feature in it with probability 1/2.
@@ -89,7 +90,7 @@ def hold(
     return Held(
         table,
         ideal,
-        ties_rng.random((problem.n, shuffles, problem.p)),
+        _tie_keys(problem.n, shuffles, problem.p, ties_rng),
         _draw_spread(problem),
         None if table is None else shapley_values(table),
         probes,
@@ -164,6 +165,13 @@ def cached_table(problem: AttributionProblem) -> Float[np.ndarray, "n sets"]:
     table = cache.arrays("tables", digest.hexdigest(), lambda: {"table": problem.table()})["table"]
     check_table(table, numbers, direct)
     return table
+
+
+def _tie_keys(
+    n: int, shuffles: int, p: int, rng: np.random.Generator
+) -> Float[np.ndarray, "n k p"]:
+    drawn = rng.random((n, (shuffles + 1) // 2, p))
+    return np.stack([drawn, 1 - drawn], axis=2).reshape(n, -1, p)[:, :shuffles]
 
 
 def _draw_spread(problem: AttributionProblem) -> Float[np.ndarray, " n"]:

@@ -279,3 +279,38 @@ def test_a_network_too_large_for_the_effort_has_none():
     found = certify(asked.model.module, asked.inputs, asked.targets, *rest, Effort(products=10))
     assert isinstance(found, str)
     assert "multiplications" in found
+
+
+@pytest.mark.parametrize("outputs", [1, 2, 4])
+def test_a_linear_network_is_closed_at_the_root(outputs: int):
+    """Logistic and linear regression: nothing is relaxed, so the bounds are the optimum itself."""
+    asked = problem(12, 3, hidden=(), outputs=outputs, g="margin" if outputs > 1 else "output")
+    if outputs == 1:
+        asked = replace(asked, model=Network(asked.model.module, 0))
+    found = check(asked, Effort())
+    assert found.closed.all()
+    if outputs <= 2:  # one margin, and not the least of several
+        ideal = exact_ideal(asked.table())
+        np.testing.assert_allclose(found.joint, ideal.joint, rtol=1e-4)
+
+
+def test_a_hopeless_search_gives_up(monkeypatch: pytest.MonkeyPatch):
+    """A bound of J* that is far off after a quarter of the effort isn't followed to the end."""
+    asked = problem(24, 1, hidden=(16, 16, 16))
+    best = np.array([1e-3])
+    orders = np.tile(np.arange(24), (1, 3, 1))
+    chain = read_chain(asked.model.module, asked.inputs.shape[1:])
+    assert isinstance(chain, Chain)
+    products = 400 * 24 * chain.products
+
+    def nodes(loose: float) -> int:
+        monkeypatch.setattr(certificate, "LOOSE", loose)
+        found = certify(
+            asked.model.module, asked.inputs, asked.targets, asked.reference, asked.partition,
+            asked.g, orders, best, Effort(products=products),
+        )  # fmt: skip
+        assert isinstance(found, Certificate)
+        return int(found.nodes[0])
+
+    assert nodes(np.inf) >= 400
+    assert 100 <= nodes(1.0) < 400

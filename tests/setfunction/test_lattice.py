@@ -217,6 +217,31 @@ def test_a_feature_that_F_does_not_know_gets_exactly_nothing():
         assert (np.delete(values, unknown, axis=1) != 0).all()
 
 
+@pytest.mark.parametrize("kind", ["and", "or", "xor"])
+@pytest.mark.parametrize("pair", [(0, 1), (3, 4), (0, 4)])
+def test_of_equally_good_orders_the_other_side_chooses(kind: str, pair: tuple[int, int]):
+    """Whichever numbers the two features have that F looks at, by the literal best of each side."""
+    p = 5
+    kept = ~masks_of(np.arange(2**p), p)[:, pair]
+    f = {"and": kept.all(1), "or": kept.any(1), "xor": kept.sum(1) == 1}[kind].astype(float)
+    found = exact_ideal(f[None])
+    known = best_known(
+        Tabulated(f[None]), np.zeros((1, p), dtype=bool), rng=np.random.default_rng(0)
+    )
+    areas = {order: literal_area(f, order) for order in permutations(range(p))}
+    least, most = min(areas.values()), max(areas.values())
+    assert found.least == pytest.approx(least)
+    assert found.most == pytest.approx(most)
+    most_behind_least = max(areas[o[::-1]] for o, a in areas.items() if a < least + 1e-9)
+    least_behind_most = min(areas[o] for o in areas if areas[o[::-1]] > most - 1e-9)
+    for ideal in (found, known):
+        to_least, to_most = (tuple(order.tolist()) for order in ideal.orders[0, :2])
+        assert areas[to_least] == pytest.approx(least)
+        assert areas[to_least[::-1]] == pytest.approx(most_behind_least)
+        assert areas[to_most[::-1]] == pytest.approx(most)
+        assert areas[to_most] == pytest.approx(least_behind_most)
+
+
 def test_best_known_is_never_above_the_exact_ideal():
     """The best known areas lie within the exact ones, and its orders attain what it says."""
     p, rng = 8, np.random.default_rng(0)
@@ -234,6 +259,21 @@ def test_best_known_is_never_above_the_exact_ideal():
     np.testing.assert_allclose(known.least, np.minimum(areas, reversed_areas).min(1), atol=1e-12)
     np.testing.assert_allclose(known.joint, (reversed_areas - areas)[:, 2], atol=1e-12)
     assert (np.abs(known.chance_area - exact.chance_area) < 5 * known.chance_se).all()
+
+
+def test_many_features_have_a_best_known_order_within_few_values():
+    """Beyond 128 features no greedy search is made; the best order of a modular F is found."""
+    n, p, asked = 2, 200, []
+    weights = np.random.default_rng(0).normal(size=(n, p))
+
+    def value(masks: np.ndarray) -> np.ndarray:
+        asked.append(masks.shape[-2])
+        return -(np.broadcast_to(masks, (n, *masks.shape[-2:])) @ weights[..., None])[..., 0]
+
+    known = best_known(value, np.zeros((n, p), dtype=bool), rng=np.random.default_rng(0))
+    ranked = np.argsort(-weights, axis=1)
+    np.testing.assert_array_equal(known.orders[:, 2], ranked)
+    assert sum(asked) < 60 * p + 64 * p
 
 
 def test_raised_takes_the_better_of_old_and_new():

@@ -28,6 +28,7 @@ from bench.tasks.attribution import (
     AttributionTask,
     predicted,
 )
+from bench.tasks.attribution_scores import scores_of
 from bench.tasks.attribution_truth import cached_table, hold
 from bench.tasks.base import Case, Unsupported
 
@@ -526,3 +527,13 @@ def test_draw_spread_is_the_deviation_of_g_over_the_draws():
         ]
         mean = sum(found) / 3
         assert spread == pytest.approx((sum((g - mean) ** 2 for g in found) / 2) ** 0.5, rel=1e-5)
+
+
+@pytest.mark.parametrize("shuffles", [2, 16])
+def test_what_ties_throughout_is_exactly_at_chance(shuffles: int):
+    """Every second order of ties is the reverse of the one before, and J(reverse) = -J."""
+    task = AttributionTask()
+    held = hold(task.tiny(), 20, shuffles, np.random.default_rng(0))
+    zeros = Attribution(np.zeros((3, 5)))
+    found = scores_of(task.tiny(), held, zeros)
+    assert found.values["ideal_influence"].value == pytest.approx(0.0, abs=1e-12)

@@ -27,7 +27,7 @@ from bench.tasks.attribution import AttributionProblem
 from bench.tasks.base import Unsupported
 from bench.tasks.foreign import alone
 
-SIGNED = ["insertion", "shapley_sampling", "banzhaf", "banzhaf_sampling", "rise"]
+SIGNED = ["insertion", "shapley_sampling", "owen_sampling", "banzhaf", "banzhaf_sampling", "rise"]
 UNSIGNED = ["sobol", "hsic"]
 IMAGES = ["rise_grid", "sliding_occlusion"]
 NAMES = [*SIGNED, *UNSIGNED, *IMAGES, "anchors"]
@@ -91,7 +91,33 @@ def test_contributions_one_order_at_a_time():
     np.testing.assert_allclose(found.sum(axis=1), table[:, 0] - table[:, -1], atol=1e-12)
 
 
-@pytest.mark.parametrize(("name", "exact"), [("shapley_sampling", "shapley"), ("rise", "banzhaf")])
+def test_owen_sampling_by_hand(problem_of, method):
+    """F of its sets without each feature less F with it, a set and a feature at a time."""
+    problem, rng = problem_of(3, draws=2), np.random.default_rng(0)
+    found = method("owen_sampling", samples=60).explain(problem, rng=np.random.default_rng(0))
+    table, wanted = problem.table(), np.zeros((4, 5))
+    shares = [(k + u) / 10 for k, u in enumerate(rng.random(5))]
+    for share, coins in zip(shares, rng.random((5, 5)), strict=True):
+        drawn = sum(1 << i for i in range(5) if coins[i] < share)
+        for members in (drawn, 31 - drawn):
+            for i in range(5):
+                drop = table[:, members & ~(1 << i)] - table[:, members | 1 << i]
+                wanted[:, i] += drop / 10
+    np.testing.assert_allclose(found.values, wanted, atol=1e-12)
+
+
+def test_owen_sampling_is_unbiased(answer, image_problem):
+    """Nine features, a pair of sets: the mean of 600 answers is the Shapley value."""
+    problem = image_problem()
+    found = np.stack([answer("owen_sampling", problem, s, samples=1) for s in range(600)])
+    error = found.mean(axis=0) - answer("shapley", problem)
+    assert (np.abs(error) < 5 * found.std(axis=0) / np.sqrt(600)).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "exact"),
+    [("shapley_sampling", "shapley"), ("owen_sampling", "shapley"), ("rise", "banzhaf")],
+)
 def test_sampling_converges(name: str, exact: str, answer, image_problem):
     """100 times the samples, about a tenth of the error; RISE orders as Banzhaf does."""
     problem = image_problem()
@@ -294,6 +320,7 @@ def test_budgets(answer, image_problem):
     for name, wanted in {
         "insertion": 10,
         "shapley_sampling": 500 // 8 * 8 + 2,
+        "owen_sampling": 500 // 20 * 20,
         "banzhaf_sampling": 500,
         "rise": 500,
         "sobol": 500 // 10 * 10,
@@ -308,6 +335,7 @@ def test_budgets(answer, image_problem):
     ("name", "fields"),
     [
         ("shapley_sampling", {"samples": 0}),
+        ("owen_sampling", {"samples": 0}),
         ("banzhaf_sampling", {"samples": 1}),
         ("rise", {"cells": -1}),
         ("sliding_occlusion", {"stride": 4}),

@@ -2,11 +2,13 @@
 
 import copy
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -15,7 +17,7 @@ from bench.models import chunks
 from bench.models.network import CNN, MLP, Network, initial
 from bench.probes import plain
 from bench.setfunction.partition import Partition
-from bench.setfunction.reference import Reference
+from bench.setfunction.reference import Reference, reference
 from bench.tasks.attribution import AttributionProblem, AttributionTask, predicted
 from bench.tasks.base import Unsupported
 
@@ -34,7 +36,8 @@ GUIDED = [
     "deconvnet_absolute",
 ]
 LRPS = ["lrp_epsilon_plus", "lrp_epsilon_alpha2_beta1", "lrp_epsilon_gamma_box"]
-OURS = [*SMOOTH, *CAMS, *GUIDED, *LRPS, "gradient_shap", "deep_lift", "integrated_gradients"]
+PATHS = ["integrated_gradients", "blur_integrated_gradients", "guided_integrated_gradients"]
+OURS = [*SMOOTH, *CAMS, *GUIDED, *LRPS, *PATHS, "gradient_shap", "deep_lift"]
 
 
 def problem_of(
@@ -170,6 +173,145 @@ def test_blocks_change_nothing(
     whole = answer(name, problem)
     monkeypatch.setattr(chunks, "NUMBERS", 1)
     np.testing.assert_allclose(answer(name, problem), whole, atol=1e-12)
+
+
+# Paths
+
+
+def gradient_at(problem: AttributionProblem, point: Tensor, row: int) -> Tensor:
+    x = point.clone().requires_grad_()
+    return torch.autograd.grad(problem.output(x[None], torch.tensor([row])).sum(), x)[0]
+
+
+def blurred_by(problem: AttributionProblem, width: float) -> Reference:
+    images = problem.inputs
+    return reference(f"blur {width}", images, images, 1, rng=np.random.default_rng(0))
+
+
+def test_blur_by_hand(answer):
+    """scipy's Gaussian of each width, one image and one step at a time; channels aren't mixed."""
+    problem = problem_of(cnn(3, (2, 6, 5)), 3, (2, 6, 5))
+    found = answer("blur_integrated_gradients", problem, widest=0.3, steps=7)
+    widths = [1.5 * (1 - k / 7) for k in range(8)]
+    for row, x in enumerate(problem.inputs.numpy()):
+        total = torch.zeros(2, 6, 5, dtype=torch.float64)
+        images = [
+            torch.from_numpy(gaussian_filter(x, (0, width, width), mode="nearest", truncate=4))
+            for width in widths
+        ]
+        for here, there in pairwise(images):
+            total += (there - here) * gradient_at(problem, (here + there) / 2, row)
+        np.testing.assert_allclose(found[row], total.sum(0).flatten(), atol=1e-12)
+
+
+def test_blur_is_complete_and_names_its_baseline(method):
+    """It sums to g(x) - g(blurred); blurred is the reference of the same width."""
+    problem = problem_of(cnn(3), 3, (2, 6, 6))
+    blurred = blurred_by(problem, 1.5)
+    built = method("blur_integrated_gradients", steps=500)
+    found = built.explain(problem, rng=np.random.default_rng(0))
+    torch.testing.assert_close(found.baseline, blurred.draws[:, 0])
+    ended = ends(replace(problem, reference=blurred))
+    np.testing.assert_allclose(found.values.sum(1), ended, atol=0.01 * np.abs(ended).max())
+
+
+def test_blur_of_affine_outputs_and_flat_images(answer):
+    """Limit cases: w (x - blurred) at any number of steps; nothing where blurring changes none."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(72, 1))
+    problem = problem_of(net, 0, (2, 6, 6))
+    blurred = blurred_by(problem, 1.5)
+    wanted = answer("gradient_times_difference", replace(problem, reference=blurred))
+    found = answer("blur_integrated_gradients", problem, steps=1)
+    np.testing.assert_allclose(found, wanted, atol=1e-9)
+    flat = replace(problem, inputs=torch.ones_like(problem.inputs))
+    np.testing.assert_allclose(answer("blur_integrated_gradients", flat), 0, atol=1e-12)
+    with pytest.raises(Unsupported, match="no neighbours"):
+        answer("blur_integrated_gradients", problem_of(mlp(3), 3))
+
+
+def literal_guided(
+    problem: AttributionProblem, row: int, start: Tensor, steps: int, share: float, anchors: int
+) -> np.ndarray:
+    """One instance, one position at a time, lists and floats."""
+    x, r = problem.inputs[row].tolist(), start.tolist()
+    d, at, found = len(x), list(r), [0.0] * len(x)
+    for anchor in range(1, anchors + 2):
+        goal = [b + (a - b) * anchor / (anchors + 1) for a, b in zip(x, r, strict=True)]
+        whole = sum(abs(a - b) for a, b in zip(goal, at, strict=True))
+        each = max(1, steps // (anchors + 1))
+        for step in range(1, each + 1):
+            wanted = whole * (1 - step / each)
+            while True:
+                slope = gradient_at(problem, torch.tensor(at, dtype=torch.float64), row).tolist()
+                free = [i for i in range(d) if abs(goal[i] - at[i]) > 1e-12]
+                least = sorted(free, key=lambda i: abs(slope[i]))[: max(1, round(share * d))]
+                far = sum(abs(goal[i] - at[i]) for i in free) - wanted
+                reach = sum(abs(goal[i] - at[i]) for i in least)
+                part = min(1.0, far / reach) if reach else 0.0
+                for i in least:
+                    change = part * (goal[i] - at[i])
+                    found[i] += change * slope[i]
+                    at[i] += change
+                if reach >= far - 1e-12:
+                    break
+    return np.array(found)
+
+
+@pytest.mark.parametrize(("share", "anchors"), [(0.2, 0), (0.5, 2), (0.34, 4), (1.0, 0)])
+def test_guided_path_by_hand(share: float, anchors: int, answer):
+    """A plain search for the path, averaged over the draws."""
+    problem = problem_of(mlp(3, "tanh"), 3, draws=2)
+    fields = {"steps": 15, "share": share, "anchors": anchors}
+    found = answer("guided_integrated_gradients", problem, **fields)
+    for row in range(4):
+        each = [literal_guided(problem, row, r, **fields) for r in problem.reference.draws[0]]
+        np.testing.assert_allclose(found[row], np.mean(each, axis=0), atol=1e-9)
+
+
+def test_guided_path_that_is_straight(answer):
+    """Limit cases: all positions at once, or an anchor a step, are integrated gradients."""
+    problem = problem_of(mlp(3, "tanh"), 3, draws=2)
+    straight = answer("integrated_gradients", problem, steps=200)
+    for fields in ({"share": 1.0, "anchors": 0}, {"share": 0.2, "anchors": 399}):
+        found = answer("guided_integrated_gradients", problem, steps=400, **fields)
+        np.testing.assert_allclose(found, straight, atol=0.03 * np.abs(straight).max())
+
+
+@pytest.mark.parametrize("anchors", [0, 20])
+def test_guided_path_is_complete(anchors: int, answer):
+    """It sums to F(nothing) - F(everything), and is w (x - r) where g is affine."""
+    problem = problem_of(mlp(3, "tanh"), 3, draws=2)
+    found = answer("guided_integrated_gradients", problem, steps=1000, anchors=anchors)
+    wanted = ends(problem)
+    np.testing.assert_allclose(found.sum(1), wanted, atol=0.03 * np.abs(wanted).max())
+    affine = problem_of(nn.Sequential(nn.Flatten(), nn.Linear(6, 1)), 0, draws=2)
+    np.testing.assert_allclose(
+        answer("guided_integrated_gradients", affine, anchors=anchors),
+        answer("gradient_times_difference", affine),
+        atol=1e-9,
+    )
+
+
+def test_guided_path_takes_the_easy_way_first(answer):
+    """g = x0 x1 from (1, 0) to (3, 2), where straight is (2, 4): x0, whose slope x1 is 0 at
+    first, goes the whole way before x1 moves, which then gets all."""
+
+    class Product(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one = nn.Parameter(torch.ones(1))
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            return self.one * inputs.prod(1, keepdim=True)
+
+    problem = problem_of(Product(), 0, (2,))
+    inputs = torch.tensor([[3.0, 2.0]], dtype=torch.float64).expand(4, -1)
+    start = Reference(torch.tensor([[[1.0, 0.0]]], dtype=torch.float64))
+    problem = replace(problem, inputs=inputs, reference=start)
+    free = answer("guided_integrated_gradients", problem, anchors=0)
+    np.testing.assert_allclose(free, [[0.0, 6.0]] * 4, atol=1e-9)
+    straight = answer("integrated_gradients", problem)
+    np.testing.assert_allclose(straight, [[2.0, 4.0]] * 4, atol=1e-9)
 
 
 # DeepLIFT
@@ -370,7 +512,7 @@ class Images(AttributionTask):
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", [*CAMS, *GUIDED, *LRPS, "deep_lift"])
+@pytest.mark.parametrize("name", [*CAMS, *GUIDED, *LRPS, *PATHS[1:], "deep_lift"])
 def test_promises_on_images(name: str, check, method):
     """The conformance checks where the networks have convolutions."""
     if name.startswith("lrp"):
@@ -463,7 +605,7 @@ def test_nothing_is_left_behind(name: str, answer):
     assert leaves(problem) == before
 
 
-@pytest.mark.parametrize("name", [*CAMS, *LRPS, "deep_lift", "guided_backprop"])
+@pytest.mark.parametrize("name", [*CAMS, *LRPS, *PATHS, "deep_lift", "guided_backprop"])
 def test_black_boxes_and_labels(name: str, answer):
     """A reason where there is nothing to differentiate."""
     problem = problem_of(cnn(3), 3, (2, 6, 6))
@@ -483,6 +625,11 @@ def test_black_boxes_and_labels(name: str, answer):
         ("smooth_grad", {"level": -0.1}),
         ("gradient_shap", {"samples": 0}),
         ("gradient_shap", {"noise": -1.0}),
+        ("blur_integrated_gradients", {"widest": 0.0}),
+        ("blur_integrated_gradients", {"steps": 0}),
+        ("guided_integrated_gradients", {"steps": 0}),
+        ("guided_integrated_gradients", {"share": 0.0}),
+        ("guided_integrated_gradients", {"anchors": -1}),
         ("guided_backprop", {"rule": "none"}),
         ("grad_cam", {"weights": "none"}),
         ("lrp_epsilon_plus", {"composite": "none"}),

@@ -43,6 +43,11 @@ class Table:
     given_split : rows of the provider's own parts ("train", "test"), if any.
     licence, source : terms and home of the data.
     clean : the right labels, where some of `targets` are known to be wrong.
+
+    Raises
+    ------
+    ValueError
+        where these don't fit together.
     """
 
     name: str
@@ -56,6 +61,24 @@ class Table:
     sensitive: str | None = None
     given_split: Mapping[str, Int[np.ndarray, " m"]] = field(default_factory=dict)
     clean: Int[np.ndarray, " n"] | None = None
+
+    def __post_init__(self) -> None:
+        found = f"{self.name}: values of shape {self.values.shape} and dtype {self.values.dtype}"
+        if self.values.dtype.kind not in "biuf":
+            raise ValueError(f"{found}: wanted numbers, categories as codes into `levels`")
+        if self.values.ndim != 2 or self.values.shape[1] != len(self.columns):
+            raise ValueError(
+                f"{found} with {len(self.columns)} columns: wanted a row an instance and a number "
+                "a column"
+            )
+        for column, numbers in zip(self.columns, self.values.T, strict=True):
+            _check_column(self.name, column, numbers)
+        _check_targets(self, len(self.values))
+        names = {column.name for column in self.columns}
+        grouped = (name for group in self.groups.values() for name in group)
+        unknown = {*grouped, *filter(None, [self.sensitive])} - names
+        if unknown:
+            raise ValueError(f"{self.name} has no column {', '.join(sorted(unknown))}")
 
     @cached_property
     def fingerprint(self) -> str:
@@ -81,6 +104,11 @@ class Images:
     given_split : rows of the provider's own parts ("train", "test"), if any.
     licence, source : terms and home of the data.
     clean : the right labels, where some of `targets` are known to be wrong.
+
+    Raises
+    ------
+    ValueError
+        where these don't fit together.
     """
 
     name: str
@@ -93,6 +121,20 @@ class Images:
     given_split: Mapping[str, Int[np.ndarray, " m"]] = field(default_factory=dict)
     clean: Int[np.ndarray, " n"] | None = None
 
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 4:
+            raise ValueError(
+                f"{self.name}: pixels of shape {self.pixels.shape}: wanted four axes, rows, "
+                "channels, height and width (one channel: pixels[:, None])"
+            )
+        least, most = self.pixels.min(initial=0), self.pixels.max(initial=0)
+        if not (least >= 0 and most <= 1):  # nor is NaN
+            raise ValueError(
+                f"{self.name}: pixels from {least:g} to {most:g}: wanted finite numbers in [0, 1] "
+                "(bytes: pixels / 255)"
+            )
+        _check_targets(self, len(self.pixels))
+
     @cached_property
     def fingerprint(self) -> str:
         """A digest of pixels, targets and clean labels."""
@@ -104,6 +146,40 @@ def _labels(targets: np.ndarray, clean: np.ndarray | None) -> tuple[np.ndarray, 
 
 
 Data = Table | Images
+
+
+def _check_column(name: str, column: Column, numbers: Float[np.ndarray, " n"]) -> None:
+    known = numbers[~np.isnan(numbers)]
+    if np.isinf(known).any():
+        raise ValueError(f"{name}: infinite numbers in {column.name}")
+    levels = len(column.levels)
+    if levels and not np.isin(known, np.arange(levels)).all():
+        raise ValueError(f"{name}: codes in {column.name} beyond 0 to {levels - 1}, its levels")
+
+
+def _check_targets(data: Data, n: int) -> None:
+    """Raise `ValueError` where targets, clean labels or the provider's split don't fit n rows."""
+    classes = len(data.class_names)
+    for what, found in (("targets", data.targets), ("clean labels", data.clean)):
+        if found is None:
+            continue
+        if np.shape(found) != (n,):
+            raise ValueError(f"{data.name}: {what} of shape {np.shape(found)} for {n} rows")
+        if not classes and not np.isfinite(found).all():
+            raise ValueError(f"{data.name}: {what} hold NaN or infinite numbers")
+        if classes and found.dtype.kind not in "iu":
+            raise ValueError(
+                f"{data.name}: {what} of dtype {found.dtype}: wanted whole numbers, the indices "
+                f"of {classes} classes"
+            )
+        if classes and n and not 0 <= found.min() <= found.max() < classes:
+            raise ValueError(
+                f"{data.name}: {what} from {found.min()} to {found.max()}: wanted 0 to "
+                f"{classes - 1}, the indices of {classes} classes"
+            )
+    for part, rows in data.given_split.items():
+        if len(rows) and not 0 <= np.min(rows) <= np.max(rows) < n:
+            raise ValueError(f"{data.name}: its part {part!r} names rows beyond 0 to {n - 1}")
 
 
 def wrong_labels(data: Data) -> Bool[np.ndarray, " n"]:

@@ -2,6 +2,7 @@ import time
 from dataclasses import replace
 from itertools import combinations
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -34,7 +35,7 @@ def table(n: int = 200, class_sizes: tuple[int, ...] = (120, 60, 20)) -> Table:
         class_names=tuple("abcdefg"[: len(class_sizes)]),
         licence="none",
         source="made here",
-        given_split={"train": np.arange(0, 150), "test": np.arange(150, 200)},
+        given_split={"train": np.arange(len(targets))[:150], "test": np.arange(len(targets))[150:]},
     )
 
 
@@ -215,6 +216,59 @@ def test_encode_refuses_missing_values_by_name():
     data.values[3, 1] = np.nan
     with pytest.raises(ValueError, match="missing values in share: impute or drop"):
         encode(data, np.arange(100))
+
+
+@pytest.fixture
+def untyped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As outside the tests, where nothing checks shapes by their annotations."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+@pytest.mark.usefixtures("untyped")
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"targets": np.arange(200) % 3 + 1}, "targets from 1 to 3: wanted 0 to 2"),
+        ({"targets": np.arange(200) % 3 - 1}, "targets from -1 to 1: wanted 0 to 2"),
+        ({"targets": np.arange(10) % 3}, r"targets of shape \(10,\) for 200 rows"),
+        ({"targets": np.arange(200.0) % 3}, "dtype float64: wanted whole numbers"),
+        ({"targets": np.full(200, np.nan), "class_names": ()}, "targets hold NaN"),
+        ({"clean": np.full(200, 7)}, "clean labels from 7 to 7"),
+        ({"columns": (Column("length"),)}, "with 1 columns"),
+        ({"values": np.ones((200, 3)) * [1, 1, 3]}, "codes in colour beyond 0 to 2"),
+        ({"values": np.ones((200, 3)) * [1, np.inf, 1]}, "infinite numbers in share"),
+        ({"given_split": {"test": np.array([200])}}, "part 'test' names rows beyond 0 to 199"),
+        ({"sensitive": "race"}, "has no column race"),
+        ({"groups": {"g": ("lenght",)}}, "has no column lenght"),
+    ],
+)
+def test_a_table_that_does_not_fit_together_is_refused(changes: dict, words: str):
+    """What was met and what is wanted, before anything is trained; missing values are legal."""
+    with pytest.raises(ValueError, match=words):
+        replace(table(), **changes)
+    values = table().values
+    values[0] = np.nan
+    assert np.isnan(replace(table(), values=values).values[0]).all()
+
+
+@pytest.mark.usefixtures("untyped")
+@pytest.mark.parametrize(
+    ("pixels", "words"),
+    [
+        (
+            np.full((4, 1, 2, 2), np.nan),
+            r"pixels from nan to nan: wanted finite numbers in \[0, 1\]",
+        ),
+        (np.full((4, 1, 2, 2), 255, dtype=np.uint8), "pixels / 255"),
+        (np.full((4, 1, 2, 2), -0.1), "pixels from -0.1 to"),
+        (np.zeros((4, 2, 2)), "wanted four axes"),
+        (np.zeros((3, 1, 2, 2)), r"targets of shape \(4,\) for 3 rows"),
+    ],
+)
+def test_images_that_are_none_are_refused(pixels: np.ndarray, words: str):
+    """Bytes, missing pixels, a missing axis, and rows without a target."""
+    with pytest.raises(ValueError, match=words):
+        Images("toy", pixels, np.arange(4) % 2, ("a", "b"), "none", "here")
 
 
 def test_fingerprints_see_values_targets_and_names():

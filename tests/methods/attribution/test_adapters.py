@@ -24,7 +24,7 @@ SHELF = Shelf()
 FOREIGN = [
     name
     for name in SHELF.names("method/attribution")
-    if name.startswith(("captum_", "shap_", "lime_package"))
+    if name.startswith(("captum_", "shap_", "lime_package")) and name != "shap_tree"
 ]
 
 

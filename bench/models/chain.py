@@ -52,7 +52,7 @@ def _softplus(beta: float) -> Curve:
     return Curve(slope, bend)
 
 
-def _curve(layer: nn.Module) -> Curve | None:
+def curve_of(layer: nn.Module) -> Curve | None:
     """The derivatives of an activation, or None where it isn't known here."""
     # As torch has it: the derivative of ReLU at 0 is 0.
     relu: Slope = lambda z, h: (z > 0).to(z.dtype)  # noqa: E731
@@ -75,7 +75,7 @@ def _backward(activation: nn.Module, delta: Tensor, z: Tensor, h: Tensor) -> Ten
     if isinstance(activation, nn.ReLU):
         passed: Tensor = torch.ops.aten.threshold_backward(delta, h, 0)
         return passed
-    curve = _curve(activation)
+    curve = curve_of(activation)
     assert curve is not None
     return delta.mul_(curve.slope(z, h))
 
@@ -111,7 +111,7 @@ class Chain:
         if layers and isinstance(layers[0], nn.Flatten):
             layers = layers[1:]
         linear, between = layers[::2], layers[1::2]
-        if len(linear) != len(between) + 1 or any(_curve(layer) is None for layer in between):
+        if len(linear) != len(between) + 1 or any(curve_of(layer) is None for layer in between):
             return None
         sizes = []
         for layer in linear:
@@ -173,7 +173,7 @@ class Chain:
         bent: list[Tensor | None] = []
         deltas = [delta * weights.unsqueeze(1)]
         for i in reversed(range(len(self.activations))):
-            curve = _curve(self.activations[i])
+            curve = curve_of(self.activations[i])
             assert curve is not None
             back = torch.bmm(layers[i + 1][0].transpose(1, 2), deltas[0])
             z, h = zs[i], xs[i + 1]

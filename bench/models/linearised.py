@@ -9,7 +9,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from bench.models.chain import Chain, Tape
+from bench.models.layers import Pass
 from bench.models.optimiser import Before
+from bench.models.stack import unflatten
 from bench.models.trajectory import Objective, Schedule, Stretch, Trajectory
 
 TAPE_NUMBERS = 2**22
@@ -57,13 +59,12 @@ def linearised(
     objective : the trajectory's, or one whose activations bend otherwise.
     """
     for stretch in trajectory.stretches(since):
-        if objective.chain is not None:
+        if objective.chain is not None and objective.augmentation is None:
             yield from chained((objective,), (trajectory,), (stretch,))
-        else:
-            yield from (
-                ByAutograd.of(objective, trajectory.schedule, stretch, offset)
-                for offset in reversed(range(len(stretch)))
-            )
+            continue
+        kind = ByAutograd if objective.layers is None else OfLayers
+        for offset in reversed(range(len(stretch))):
+            yield kind.of(objective, trajectory, stretch, offset)
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,9 @@ class ByAutograd:
 
     @classmethod
     def of(
-        cls, objective: Objective, schedule: Schedule, stretch: Stretch, offset: int
+        cls, objective: Objective, trajectory: Trajectory, stretch: Stretch, offset: int
     ) -> "ByAutograd":
-        t = stretch.first + offset
+        schedule, t = trajectory.schedule, stretch.first + offset
         rows, flats = schedule.batch(t), stretch.thetas[offset : offset + 1]
         state, rate = stretch.states[offset : offset + 1], schedule.rates[t]
         leaf = flats.detach().requires_grad_()
@@ -115,6 +116,67 @@ class ByAutograd:
         self, direction: Float[Tensor, " p"], leaves: tuple[Tensor, ...]
     ) -> tuple[Tensor, ...]:
         return torch.autograd.grad(self.gradient[0] @ direction, leaves, retain_graph=True)
+
+
+@dataclass(frozen=True)
+class OfLayers:
+    """A step of one run of a network of layers in sequence, by R{} written out.
+
+    Attributes
+    ----------
+    passed : the step's forward and backward pass.
+    """
+
+    before: Before
+    rows: Int[Tensor, " b"]
+    objective: Objective
+    passed: Pass
+
+    @classmethod
+    def of(
+        cls, objective: Objective, trajectory: Trajectory, stretch: Stretch, offset: int
+    ) -> "OfLayers":
+        schedule, t = trajectory.schedule, stretch.first + offset
+        rows, layers = schedule.batch(t), objective.layers
+        flats = stretch.thetas[offset : offset + 1]
+        assert layers is not None
+        inputs = objective.inputs(rows, schedule.epoch(t))
+        parameters = list(unflatten(objective.module, flats[0]).values())
+        shares = flats.new_full((len(rows),), 1 / len(rows))
+        passed = Pass.of(layers, parameters, inputs, objective.samples.targets[rows], shares)
+        gradient = flats.new_zeros(1, 0)
+        if not trajectory.optimiser.linear:
+            gradient = passed.gradient()[None] + objective.weight_decay * flats
+        state = stretch.states[offset : offset + 1]
+        objective.calls.forward += len(rows)
+        objective.calls.backward += 2 * len(rows)
+        before = Before(flats, state, gradient, schedule.rates[t], t)
+        return cls(before, rows, objective, passed)
+
+    @property
+    def size(self) -> int:
+        return len(self.rows)
+
+    def product(
+        self, directions: Float[Tensor, "q p"]
+    ) -> tuple[Float[Tensor, "q b"], Float[Tensor, "q p"]]:
+        parts = [self.passed.product(self._shaped(direction)) for direction in directions]
+        products, curved = (torch.stack(values) for values in zip(*parts, strict=True))
+        curved = curved.add_(directions, alpha=self.objective.weight_decay)
+        return self._penalised(products, directions), curved
+
+    def pushed(self, directions: Float[Tensor, "q p"]) -> Float[Tensor, "q b"]:
+        products = [self.passed.pushed(self._shaped(direction))[0] for direction in directions]
+        return self._penalised(torch.stack(products), directions)
+
+    def _shaped(self, direction: Float[Tensor, " p"]) -> list[Tensor]:
+        return list(unflatten(self.objective.module, direction).values())
+
+    def _penalised(
+        self, products: Float[Tensor, "q b"], directions: Float[Tensor, "q p"]
+    ) -> Float[Tensor, "q b"]:
+        inner = directions @ self.before.theta[0]
+        return products.add_(inner[:, None], alpha=self.objective.weight_decay) / self.size
 
 
 @dataclass(frozen=True)

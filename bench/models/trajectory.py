@@ -19,9 +19,10 @@ from bench.clock import Calls
 from bench.data import Samples
 from bench.models.augmentation import Augmentation
 from bench.models.chain import Chain
+from bench.models.layers import Layer, Pass, layers_of
 from bench.models.losses import row_losses
 from bench.models.optimiser import PLAIN, After, Before, Optimiser
-from bench.models.stack import outputs, stackable
+from bench.models.stack import outputs, stackable, unflatten
 
 Loss = Callable[[Float[Tensor, "*m b k"], Tensor], Float[Tensor, "*m b"]]
 """(outputs of the module, targets) -> one loss a row."""
@@ -85,9 +86,12 @@ class Objective:
     @cached_property
     def chain(self) -> Chain | None:
         """The network as a chain whose derivatives are written out, where it is one."""
-        if self.loss is not row_losses or self.augmentation is not None:
-            return None
-        return Chain.of(self.module)
+        return Chain.of(self.module) if self.loss is row_losses else None
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...] | None:
+        """The network as layers whose derivatives are written out, where it is a sequence."""
+        return layers_of(self.module) if self.loss is row_losses else None
 
     def gradients(
         self,
@@ -98,8 +102,10 @@ class Objective:
     ) -> Float[Tensor, "m p"]:
         """The sum of the kept rows' gradients over the number of all `rows`, for each model."""
         # Training and replay, with nothing left out, keep their bits: they stay autograd's.
-        if keep is not None and self.chain is not None:
-            return self._chained_gradients(self.chain, flats, rows, keep)
+        if keep is not None and (self.chain is not None or self.layers is not None):
+            shares = keep[:, rows].to(flats.dtype) / len(rows)
+            found = self._written_out(flats, rows, epoch, shares)
+            return found.addcmul_(flats, shares.sum(1, keepdim=True), value=self.weight_decay)
         flats = flats.detach().requires_grad_()
         losses = self.losses(flats, rows, epoch)
         if keep is not None:
@@ -107,19 +113,21 @@ class Objective:
         (gradients,) = torch.autograd.grad(losses.sum() / len(rows), flats)
         return gradients
 
-    def _chained_gradients(
-        self, chain: Chain, flats: Float[Tensor, "m p"], rows: Tensor, keep: Bool[Tensor, "m n"]
+    def _written_out(
+        self, flats: Float[Tensor, "m p"], rows: Tensor, epoch: int, shares: Float[Tensor, "m b"]
     ) -> Float[Tensor, "m p"]:
-        weights = keep[:, rows].to(flats.dtype) / len(rows)
-        inputs = self.samples.inputs[rows].flatten(1).T
-        found = chain.gradients(
-            flats[None], inputs[None], self.samples.targets[rows][None], weights[None]
-        )
-        self.calls.forward += len(flats) * len(rows)
-        self.calls.backward += len(flats) * len(rows)
-        if not self.weight_decay:
-            return found[0]
-        return found[0].addcmul_(flats, weights.sum(1, keepdim=True), value=self.weight_decay)
+        """Gradients of the sums of the rows' losses times `shares`, without the penalty."""
+        self.calls.forward += shares.numel()
+        self.calls.backward += shares.numel()
+        inputs, targets = self.inputs(rows, epoch), self.samples.targets[rows]
+        if self.chain is not None:
+            one = inputs.flatten(1).T[None], targets[None], shares[None]
+            return self.chain.gradients(flats[None], *one)[0]
+        assert self.layers is not None
+        parameters = unflatten(self.module, flats).values()
+        models = zip(zip(*parameters, strict=True), shares, strict=True)
+        passes = (Pass.of(self.layers, own, inputs, targets, share) for own, share in models)
+        return torch.stack([passed.gradient() for passed in passes])
 
     def outputs(
         self, flats: Float[Tensor, "m p"], inputs: Float[Tensor, "b *features"]

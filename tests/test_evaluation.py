@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -147,6 +148,46 @@ def test_an_answer_that_cannot_be_scored_is_a_row(odd: Odd, words: str):
     assert found[found.method == "Odd"].reason.str.contains(words).all()
 
 
+@dataclass(frozen=True)
+class Vandal:
+    """Answers, and leaves nothing as it was."""
+
+    version: ClassVar[int] = 1
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    def explain(self, problem: Any, *, rng: np.random.Generator) -> Attribution:
+        module = problem.model.module
+        for tensor in (problem.inputs, problem.reference.draws, problem.targets):
+            tensor.zero_()
+        for parameter in module.parameters():
+            parameter.data.add_(1.0)
+            parameter.requires_grad_(False)
+        module.register_forward_hook(lambda _module, _inputs, output: -output)
+        module.double().train()
+        module.add_module("more", nn.ReLU())
+        return Attribution(np.zeros((problem.n, problem.p)))
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_what_a_method_changes_never_reaches_another(given: bool, caplog: Any):
+    """Beside one that writes into everything it is handed, the others score as they do alone."""
+    model: Any = Network(nn.Sequential(nn.Linear(4, 2)).eval(), 2) if given else "logistic"
+    names = ["occlusion", "integrated_gradients"]
+    alone, beside = (
+        bench.evaluate(methods, linear_table(), model, setting=SETTING)
+        for methods in (names, [Vandal(), *names])
+    )
+    beside = beside[beside.method != "Vandal"].reset_index(drop=True)
+    assert beside.value.equals(alone.value)
+    assert "Vandal changed the weights of the model" in caplog.text
+    assert caplog.text.count("put back") == 1
+    if given:
+        assert [type(part) for part in model.module] == [nn.Linear]
+        assert all(p.requires_grad and p.grad is None for p in model.module.parameters())
+        assert not model.module.training
+        assert not model.module._forward_hooks
+
+
 def test_isolated_a_method_may_never_end():
     """In a process of its own it is stopped at its limit."""
     found = bench.evaluate(
@@ -176,6 +217,38 @@ def test_mistakes_are_refused(changes: dict[str, Any], words: str):
     given = {"methods": "random", "data": "wine", "model": "logistic", **changes}
     with pytest.raises(ConfigError, match=words):
         bench.evaluate(given.pop("methods"), given.pop("data"), given.pop("model"), **given)
+
+
+class Estimator:
+    """As scikit-learn's are."""
+
+    def fit(self, inputs: Any, targets: Any) -> "Estimator":
+        return self
+
+    def predict_proba(self, inputs: Any) -> Any:
+        return inputs
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model": nn.Linear(13, 3)}, r"type Linear: give Network\(module.eval\(\), n_classes\)"),
+        ({"model": lambda inputs: inputs}, r"type function: give BlackBox\(function, n_classes\)"),
+        ({"model": Estimator()}, r"type Estimator: give BlackBox\(lambda .*\.predict_proba\("),
+        ({"model": 3}, "type int: wanted a name, a recipe"),
+        ({"data": np.zeros((3, 2))}, "data of type ndarray: wanted the name"),
+        ({"methods": Broken}, "method Broken: wanted a name, or an object with `explain`"),
+        ({"methods": 3}, "method int: wanted a name"),
+    ],
+)
+def test_what_is_no_model_data_or_method_is_told_what_is(
+    changes: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
+):
+    """The type met, and the way to what is wanted."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as outside the tests
+    given = {"methods": "random", "data": "wine", "model": "logistic", **changes}
+    with pytest.raises(TypeError, match=words):
+        bench.evaluate(given.pop("methods"), given.pop("data"), given.pop("model"))
 
 
 def test_a_task_without_a_case_says_why():

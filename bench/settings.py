@@ -74,7 +74,9 @@ def experiment_of(settings: Settings, shelf: Shelf) -> Experiment:
 
     An axis given beside an experiment takes the place of that axis in every block where it
     fits: `method=` in the blocks of the tasks that have such a method, `task=` keeps the blocks
-    of that task. Without an experiment the axes make a grid of one block.
+    of that task. So do `dataset=` and `model=` where the experiment has what they name: blocks
+    keep those of theirs that are named; names that it hasn't take the place of all. Without an
+    experiment the axes make a grid of one block.
     """
     seeds = _seeds(settings.seed)
     axes = asdict(settings.axes)
@@ -88,6 +90,12 @@ def experiment_of(settings: Settings, shelf: Shelf) -> Experiment:
     blocks = [b for b in settings.grid if not tasks or b.get("task") in tasks]
     if not blocks:
         raise did_you_mean(str(tasks[0]), {str(b.get("task")) for b in settings.grid}, "task")
+    whole = blocks
+    for key in ("dataset", "model"):
+        if all(_name(e) in _names(whole, key) for e in _listed(given.get(key))):
+            blocks = _with_only(blocks, key, _listed(given.pop(key, None)))
+    if not blocks:
+        raise ConfigError("no block of the experiment has such a data set and such a model")
     if "method" in given:
         blocks = _with_methods(blocks, _listed(given.pop("method")), shelf)
     return Experiment(settings.suite, tuple({**block, **given} for block in blocks), seeds)
@@ -109,6 +117,31 @@ def _with_methods(
         if _name(method) not in known:
             raise did_you_mean(str(_name(method)), known, "method")
     return chosen
+
+
+def _names(blocks: Sequence[Mapping[str, Any]], key: str) -> set[str]:
+    """What the blocks name on an axis, with fields of its own or without."""
+    return {_name(entry) for block in blocks for entry in _listed(block.get(key))}
+
+
+def _with_only(
+    blocks: Sequence[Mapping[str, Any]], key: str, chosen: list[Any]
+) -> list[Mapping[str, Any]]:
+    """The blocks that have some of `chosen`, with these alone; all blocks if nothing is chosen.
+
+    Where fields are given they take the place of the block's own.
+    """
+    if not chosen:
+        return list(blocks)
+    found: list[Mapping[str, Any]] = []
+    for block in blocks:
+        own = _listed(block.get(key))
+        kept = [e for e in own if any(e == c or _name(e) == c for c in chosen)]
+        names = {_name(e) for e in own}
+        kept += [c for c in chosen if isinstance(c, Mapping) and _name(c) in names and c not in own]
+        if kept:
+            found.append({**block, key: kept})
+    return found
 
 
 def _name(entry: Any) -> str:

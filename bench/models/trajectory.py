@@ -30,7 +30,7 @@ Loss = Callable[[Float[Tensor, "*m b k"], Tensor], Float[Tensor, "*m b"]]
 Checkpoints = Literal["every_step", "every_epoch", "sqrt"]
 """Which steps of a run are kept. `sqrt`: about the root of their number, equally far apart."""
 
-CHUNK_NUMBERS = 2**20
+CHUNK_NUMBERS = 2**18
 """Parameters of all models that are stepped together: few enough to stay in a core's cache."""
 
 REPLAY_NUMBERS = 2**26

@@ -9,12 +9,14 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 
 from bench import isolation
 from bench.cell import PRELOAD, Cell, build_case, run_cell
+from bench.components import target
 from bench.isolation import Limits, Outcome, Worker
 from bench.record import Record, write
 
@@ -112,6 +114,13 @@ def run_cells(
     return lanes.run(cells, jobs or os.cpu_count() or 1)
 
 
+def _imports(cells: Sequence[Cell]) -> list[str]:
+    """The packages that some of these cells' methods load when they are asked."""
+    named = {config["_target_"]: config for config in (cell.method.config for cell in cells)}
+    found = {name for config in named.values() for name in getattr(target(config), "imports", ())}
+    return sorted(name for name in found if find_spec(name.partition(".")[0]))
+
+
 class _Lanes:
     """The threads that drive the workers; each holds one scorer for the problem it is at."""
 
@@ -131,7 +140,7 @@ class _Lanes:
 
     def run(self, cells: Sequence[Cell], jobs: int) -> Counter[str]:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
-        isolation.preload(PRELOAD)
+        isolation.preload((*PRELOAD, *_imports(cells)))
         _sweep_stale()
         scratch = Path(tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-"))
         queue = _Queue(deque(_problems(cells, scratch)))

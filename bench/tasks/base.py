@@ -97,7 +97,9 @@ class Method(Protocol[P_contra, E_co]):
 
     `version` rises when the same fields and seed give another answer. `needs` names what the
     model must offer. A method that samples inputs may offer `sampler(problem, *, rng)`, the
-    inputs at which it will ask the model, by which an attack adapts to it.
+    inputs at which it will ask the model, by which an attack adapts to it. One that loads large
+    packages only when it is asked may name them in `imports: ClassVar[tuple[str, ...]]`: a sweep
+    then loads them once and not for each cell.
     """
 
     version: ClassVar[int]

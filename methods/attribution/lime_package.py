@@ -35,6 +35,7 @@ class LimePackage:
 
     version: ClassVar[int] = 1
     needs: ClassVar[frozenset[Capability]] = frozenset({"black_box"})
+    imports: ClassVar[tuple[str, ...]] = ("lime.lime_image",)
 
     def __post_init__(self) -> None:
         if self.samples < 2 or not self.width > 0:

@@ -59,6 +59,7 @@ class LRP:
 
     version: ClassVar[int] = 1
     needs: ClassVar[frozenset[Capability]] = frozenset({"gradient"})
+    imports: ClassVar[tuple[str, ...]] = ("zennit",)
 
     def __post_init__(self) -> None:
         if self.composite not in get_args(Composite):

@@ -36,6 +36,7 @@ class ShapTree:
 
     version: ClassVar[int] = 1
     needs: ClassVar[frozenset[Capability]] = frozenset({"black_box"})
+    imports: ClassVar[tuple[str, ...]] = ("shap",)
 
     def explain(self, problem: AttributionProblem, *, rng: np.random.Generator) -> Attribution:
         kind, maskers = explainer_class("TreeExplainer"), package("shap.maskers")

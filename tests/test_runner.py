@@ -1,22 +1,28 @@
 """What a sweep loads once before its cells are forked."""
 
-from types import SimpleNamespace
+from pathlib import Path
 
+import pytest
+
+from bench import runner
+from bench.cache import Cache
+from bench.cell import Cell
 from bench.components import Shelf
-from bench.runner import _imports
+from bench.plan import Experiment, make_plan
 
 
-def cell(name: str) -> SimpleNamespace:
-    config = Shelf().config("method/attribution", name)
-    return SimpleNamespace(method=SimpleNamespace(config=config))
+def cells(folder: Path, *methods: str) -> tuple[Cell, ...]:
+    block = {"task": "attribution", "dataset": "wine", "model": "mlp", "method": list(methods)}
+    plan = make_plan(Experiment("suite", (block,), (0, 1)), Shelf(), Cache(folder))
+    return tuple(plan.cells)
 
 
-def test_packages_that_methods_name_are_loaded_once(monkeypatch):
+def test_packages_that_methods_name_are_loaded_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
     """Those of the planned methods alone, each once, and none that isn't installed."""
-    import bench.runner as runner
-
     here = {"captum", "zennit"}
     monkeypatch.setattr(runner, "find_spec", lambda name: name if name in here else None)
-    cells = [cell(n) for n in ("lime", "captum_lime", "captum_saliency", "shap_kernel")]
-    assert _imports(cells) == ["captum.attr"]
-    assert _imports([cell("occlusion")]) == []
+    planned = cells(tmp_path, "lime", "captum_lime", "captum_saliency", "shap_kernel")
+    assert runner._imports(planned) == ["captum.attr"]
+    assert runner._imports(cells(tmp_path, "occlusion")) == []

@@ -139,7 +139,7 @@ class LiSSA:
     Functions*, ICML 2017, Sec. 3.
     """
 
-    depth: int = 1000
+    depth: int = 500
     repeats: int = 1
     batch_size: int = 0
     scale: float = 0.0
@@ -147,7 +147,7 @@ class LiSSA:
     def solve(
         self, curvature: Curvature, target: Float[Tensor, " p"], *, rng: np.random.Generator
     ) -> Float[Tensor, " p"]:
-        scale = self.scale or _largest_eigenvalue(curvature, rng)
+        scale = self.scale or _largest_eigenvalue(curvature, target)
         total = torch.zeros_like(target)
         for _ in range(self.repeats):
             v = target
@@ -241,9 +241,12 @@ def _batch(curvature: Curvature, size: int, rng: np.random.Generator) -> Int[Ten
     return torch.from_numpy(rng.choice(n, size, replace=False))
 
 
-def _largest_eigenvalue(curvature: Curvature, rng: np.random.Generator) -> float:
-    """The largest in size, a little more than twenty power iterations find."""
-    vector = torch.from_numpy(rng.standard_normal(len(curvature.flat))).to(curvature.flat.dtype)
+def _largest_eigenvalue(curvature: Curvature, start: Float[Tensor, " p"]) -> float:
+    """The largest in size, a little more than twenty power iterations find.
+
+    They begin near `start`, whose own directions are those that must not diverge.
+    """
+    vector = start + start.norm() / len(start) ** 0.5
     for _ in range(20):
         vector = curvature.product(vector / vector.norm())
     return 1.1 * float(vector.norm())

@@ -37,6 +37,10 @@ ROUNDING = 1e-5
 """Added to the bounds, relative to the largest |F|: the bounds are found in float64, F from a
 network in float32, whose sums differ by about 1e-6."""
 
+CHECKED, SAME = 8, 1e-4
+"""Inputs at which the chain is compared with the network, and differences, relative to the largest
+output, that are rounding."""
+
 TIE = 1e-5
 """Margins of which float32 and float64 may disagree who wins."""
 
@@ -230,6 +234,8 @@ def certify(
     chain = read_chain(module, inputs.shape[1:])
     if isinstance(chain, str):
         return chain
+    if not _answers_as(chain, module, inputs[:CHECKED]):
+        return "the network doesn't answer as its layers do one after the other: has one a hook?"
     products = partition.p * chain.products
     if products > effort.products:
         return f"a node takes {products:.2g} multiplications, {effort.products:.2g} were allowed"
@@ -248,6 +254,17 @@ def certify(
         np.array([nodes for _, _, nodes in found], dtype=np.int64),
         effort.eps,
     )
+
+
+def _answers_as(
+    chain: Chain, module: nn.Module | None, inputs: Float[Tensor, "n *features"]
+) -> bool:
+    """Whether the chain says what the whole network says, but for float32's rounding."""
+    assert module is not None
+    with torch.no_grad():
+        wanted = module(inputs).cpu().double()
+        found = chain(inputs.cpu().flatten(1).double())
+    return bool((found - wanted).abs().max() <= SAME * wanted.abs().max().clamp(min=1.0))
 
 
 def search(

@@ -314,3 +314,17 @@ def test_a_hopeless_search_gives_up(monkeypatch: pytest.MonkeyPatch):
 
     assert nodes(np.inf) >= 400
     assert 100 <= nodes(1.0) < 400
+
+
+def test_a_network_that_is_not_its_layers_has_none():
+    """A hook that changes what a layer says would make the bounds those of another network."""
+    asked = problem(9, 0)
+    best = exact_ideal(asked.table())
+    assert asked.model.module is not None
+    asked.model.module[1].register_forward_hook(lambda _layer, _inputs, output: 3 * output)
+    found = certify(
+        asked.model.module, asked.inputs, asked.targets, asked.reference, asked.partition,
+        asked.g, best.orders, best.joint, Effort(),
+    )  # fmt: skip
+    assert isinstance(found, str)
+    assert "hook" in found

@@ -33,6 +33,7 @@ def blobs(n=150, n_classes=2, noise=1.0):
     rng = np.random.default_rng(0)
     targets = rng.integers(n_classes, size=n)
     pixels = rng.normal(size=(n, 1, 2, 2)) * noise + targets[:, None, None, None]
+    pixels = np.interp(pixels, [-5, 5], [0, 1])
     pixels[:, 0, 0, 0] = np.arange(n) / n
     return Images("blobs", pixels, targets, tuple("abcdefg"[:n_classes]), "", "")
 
@@ -109,7 +110,7 @@ def test_gains_are_a_literal_loop():
     36 steps, the last 12 of them the last epoch; its own m is another one.
     """
     case = made(CleansingSetting(flip=0.2, random_draws=2))
-    values = np.random.default_rng(36).normal(size=90)
+    values = np.random.default_rng(3).normal(size=90)
     scores = scored(case, values)
     model, held = case.problem.model, case.held
     order = np.argsort(values)

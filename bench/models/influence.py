@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from bench.data import Samples
@@ -145,27 +145,37 @@ def walk_back(
 
 def leave_one_out(trajectory: Trajectory, samples: Samples) -> Float[Tensor, " n_train"]:
     """True change of the mean loss on `samples` when each row is left out of training."""
-    n = len(trajectory.objective.samples)
+    return removal_changes(trajectory, samples, torch.arange(len(trajectory.objective.samples)))
+
+
+def removal_changes(
+    trajectory: Trajectory, samples: Samples, rows: Int[Tensor, " m"]
+) -> Float[Tensor, " m"]:
+    """True change of the mean loss on `samples` when each of `rows` is left out of training."""
+    keep = torch.ones(len(rows) + 1, len(trajectory.objective.samples), dtype=torch.bool)
     # The first run keeps all rows: the same program as the others, hence the same round-off.
-    keep = torch.cat([torch.ones(1, n, dtype=torch.bool), ~torch.eye(n, dtype=torch.bool)])
-    losses = torch.cat(
-        [
-            mean_losses(trajectory.objective, finals, samples)
-            for finals in trajectory.retrain(keep).split(64)
-        ]
-    )
+    keep[torch.arange(1, len(keep)), rows] = False
+    finals = trajectory.retrain(keep)
+    with torch.no_grad():
+        parts = [mean_losses(trajectory.objective, some, samples) for some in finals.split(64)]
+    losses = torch.cat(parts)
     return losses[1:] - losses[0]
 
 
-def leave_one_out_flops(trajectory: Trajectory) -> float:
+def leave_one_out_flops(trajectory: Trajectory, models: int | None = None) -> float:
     """Floating-point operations that `leave_one_out` takes.
 
     Forward and backward of one row take three times its forward pass; n models see each row of
     each batch. For linear layers this is 6 p E n^2, E the number of epochs.
+
+    Parameters
+    ----------
+    models : how many are trained again; one a row unless given.
     """
     objective = trajectory.objective
     forward = forward_flops(objective.module, objective.samples.inputs[:1])
-    return 3.0 * forward * len(trajectory.schedule.order) * len(objective.samples)
+    again = len(objective.samples) if models is None else models
+    return 3.0 * forward * len(trajectory.schedule.order) * again
 
 
 def forward_flops(module: nn.Module, row: Float[Tensor, "1 *features"]) -> int:

@@ -7,18 +7,22 @@ import numpy as np
 
 from bench.models.base import Capability
 from bench.models.influence import leave_one_out, leave_one_out_flops
-from bench.tasks.base import Unsupported
+from bench.tasks.base import Method, Unsupported
 from bench.tasks.cleansing import CleansingProblem, Influence
 
 
 @dataclass(frozen=True)
 class LeaveOneOut:
-    """The change itself that other methods estimate: the ceiling, where it can be paid.
+    """The change itself that other methods estimate, where it can be paid.
+
+    It takes 6 p E n^2 operations for linear layers, p parameters and E epochs: for p = 600 and
+    n = 200 about twice the time of an influence pass, and one run answers every query.
 
     Parameters
     ----------
     flops : floating-point operations that may be spent; a core does about 10^10 a second on
         small networks.
+    otherwise : the method that answers where the truth takes more; nothing does unless given.
 
     References
     ----------
@@ -26,12 +30,16 @@ class LeaveOneOut:
     """
 
     flops: float = 3e11
+    otherwise: Method[CleansingProblem, Influence] | None = None
 
     version: ClassVar[int] = 2
     needs: ClassVar[frozenset[Capability]] = frozenset({"retrain"})
 
     def explain(self, problem: CleansingProblem, *, rng: np.random.Generator) -> Influence:
         wanted = leave_one_out_flops(problem.trajectory)
-        if wanted > self.flops:
-            raise Unsupported(f"takes {wanted:.1g} floating-point operations, over {self.flops:g}")
-        return Influence(leave_one_out(problem.trajectory, problem.validation).double().numpy())
+        if wanted <= self.flops:
+            values = leave_one_out(problem.trajectory, problem.validation)
+            return Influence(values.double().numpy())
+        if self.otherwise is not None:
+            return self.otherwise.explain(problem, rng=rng)
+        raise Unsupported(f"takes {wanted:.1g} floating-point operations, over {self.flops:g}")

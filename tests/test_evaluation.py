@@ -105,6 +105,20 @@ def test_a_network_in_train_mode_is_refused(partition: str):
         )
 
 
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (Network(nn.Linear(7, 2).eval(), 2), r"doesn't answer inputs of shape \(2, 4\).* 7x2"),
+        (Network(nn.Linear(4, 3).eval(), 2), "the network gives 3 outputs: n_classes=2 wants 2"),
+        (BlackBox(lambda x: x.missing, 2), "doesn't answer inputs .* no attribute 'missing'"),
+    ],
+)
+def test_a_model_that_does_not_fit_the_data_is_told_so(model: Any, words: str):
+    """Before anything else is done: the inputs as they are encoded, and what the model says."""
+    with pytest.raises(ValueError, match=words):
+        bench.evaluate("occlusion", linear_table(), model)
+
+
 def test_names_and_seeds_repeat():
     """The same names and seeds give the same numbers."""
     frames = [
@@ -208,7 +222,7 @@ def test_isolated_a_method_may_never_end():
         ({"data": "wines"}, "did you mean wine"),
         ({"model": "mpl"}, "did you mean mlp"),
         ({"setting": {"referense": "zero"}}, "did you mean reference"),
-        ({"setting": {"reference": "zeros"}}, "wanted one like 'zero'"),
+        ({"setting": {"reference": "zeros"}}, "did you mean 'zero'. wanted one like 'zero'"),
         ({"task": "atribution"}, "did you mean attribution"),
     ],
 )

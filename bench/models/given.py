@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.clock import Calls
 from bench.data import Samples
@@ -66,10 +66,23 @@ class Given:
         return frozenset[Capability]({"black_box"}) | gradient | recorded
 
     def fit(self, samples: Samples, *, rng: np.random.Generator) -> Model:
-        module = self.model.module
-        if module is not None and any(part.training for part in module.modules()):
+        check_evaluates(self.model.module)
+        few = samples.inputs[:2]
+        try:
+            with torch.no_grad():
+                self.model.margins(few)
+        except Exception as error:  # whatever a user's own code raises
             raise ValueError(
-                "the given network is in train mode, where dropout and batch norm answer "
-                "differently each time: call .eval() first"
-            )
+                f"the given model doesn't answer inputs of shape {tuple(few.shape)}, as the data "
+                f"set's are encoded: {error}"
+            ) from error
         return self.model
+
+
+def check_evaluates(module: nn.Module | None) -> None:
+    """Raise `ValueError` for a network in train mode."""
+    if module is not None and any(part.training for part in module.modules()):
+        raise ValueError(
+            "the given network is in train mode, where dropout and batch norm answer "
+            "differently each time: call .eval() first"
+        )

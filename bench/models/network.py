@@ -71,6 +71,10 @@ def as_margins(outputs: Float[Tensor, "*n k"], n_classes: int) -> Float[Tensor, 
     """One column a class: a single logit z of two classes stands for the margins (0, z)."""
     if n_classes == 2 and outputs.shape[-1] == 1:
         return torch.cat([torch.zeros_like(outputs), outputs], dim=-1)
+    if outputs.shape[-1] != max(n_classes, 1):
+        wanted = {0: "a regression wants one", 2: "n_classes=2 wants 2, or 1, the logit"}
+        text = wanted.get(n_classes, f"n_classes={n_classes} wants as many")
+        raise ValueError(f"the network gives {outputs.shape[-1]} outputs: {text}")
     return outputs
 
 

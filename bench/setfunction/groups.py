@@ -64,7 +64,8 @@ def membership_from(path: Path, shape: tuple[int, ...]) -> Int[Tensor, "*feature
         raise ValueError(f"{path} is of shape {found.shape}, an input of {shape}")
     numbers = np.unique(found)
     if not np.array_equal(numbers, np.arange(len(numbers))):
-        raise ValueError(f"{path} holds {numbers[:8].tolist()}..: wanted 0 .. p - 1, each once")
+        some = f"{numbers[:8].tolist()}{'..' if len(numbers) > 8 else ''}"
+        raise ValueError(f"{path} holds {some}: wanted 0 .. p - 1, each at least once")
     return torch.from_numpy(np.broadcast_to(found, shape).astype(np.int64))
 
 

@@ -15,6 +15,14 @@ other z. label : 1 where c is predicted, else 0. output : the output itself, of 
 CLASS_KINDS = tuple(kind for kind in get_args(G) if kind != "output")
 
 
+def check_kind(g: str, n_classes: int) -> None:
+    """Raise `ValueError` where a model of so many classes, 0 for regression, has no such g."""
+    wanted = {0: ("output",), 1: get_args(G)}.get(n_classes, CLASS_KINDS)
+    if g not in wanted:
+        kind = f"{n_classes} classes" if n_classes else "a regression"
+        raise ValueError(f"g={g!r} of {kind}: wanted {' or '.join(map(repr, wanted))}")
+
+
 def outcome(
     margins: Float[Tensor, "m outputs"], targets: Int[Tensor, " m"], g: G
 ) -> Float[Tensor, " m"]:

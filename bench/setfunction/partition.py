@@ -19,8 +19,8 @@ _KINDS = re.compile(
     r"|groups .+|file .+"
 )
 _WANTED = (
-    "wanted 'natural', 'columns', 'pixels', 'blocks 2', 'superpixels 16', 'groups a, b | c' or "
-    "'file groups.json'"
+    "wanted 'natural', 'columns', 'pixels', 'blocks 2', 'superpixels 16', 'groups a, b | c', "
+    "'file groups.json' or 'file map.npy'"
 )
 NATURAL_SIDE = 2
 """Blocks of 2x2 pixels are the natural features of an image."""
@@ -128,7 +128,7 @@ def partition(
         together), `pixels`, `blocks 4` (squares of 4x4 pixels, smaller at the far edges) or
         `superpixels 16` (each image's own 16 segments, see
         `bench.setfunction.superpixels`). The channels of a pixel are one feature. The user's
-        own: `groups a, b | c` (columns of a table) or `file groups.json`, see
+        own: `groups a, b | c` (columns of a table), `file groups.json` or `file map.npy`, see
         `bench.setfunction.groups`.
     rows : the instances that are explained; superpixels want to know them.
 
@@ -169,7 +169,12 @@ def unfit(kind: str, data: Data) -> str | None:
             return (
                 f"{data.name} is a table: its partition is 'natural', 'columns' or groups of them"
             )
-        elif isinstance(data, Images) and word in ("columns", "groups", "file"):
+        elif isinstance(data, Images) and word == "file":
+            return (
+                f"{data.name} holds images: {kind!r} is for tables; a 'file map.npy' holds the "
+                "feature of each pixel"
+            )
+        elif isinstance(data, Images) and word in ("columns", "groups"):
             return f"{data.name} holds images: {kind!r} is for tables, 'blocks 2' would do"
     except ValueError as error:
         return f"partition {kind!r} of {data.name}: {error}"

@@ -1,5 +1,6 @@
 """References: what a deleted feature is replaced by."""
 
+import difflib
 import re
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from bench.setfunction.partition import Partition
 
 KINDS = ("zero", "constant 0.5", "mean", "blur", "blur 1.5", "uniform", "instances", "medoids")
 """One of each kind; blur alone takes an eighth of the shorter side for its width."""
+
+_NUMBERED = {"constant": "constant 0.5", "blur": "blur 1.5"}
 
 _NUMBER = r"-?\d+(\.\d+)?"
 _KIND = re.compile(
@@ -34,6 +37,13 @@ class Reference:
     """
 
     draws: Float[Tensor, "m k *features"]
+
+    def __post_init__(self) -> None:
+        if self.draws.ndim < 3 or not self.draws.shape[1]:
+            raise ValueError(
+                f"a reference of shape {tuple(self.draws.shape)}: wanted (m, k, *features), k at "
+                "least 1 draw for all instances (m = 1) or for each its own"
+            )
 
     @property
     def count(self) -> int:
@@ -112,9 +122,18 @@ def reference(
 
 def check_kind(kind: str) -> None:
     """Raise `ValueError` where there is no such kind of reference."""
-    if not _KIND.fullmatch(kind):
-        wanted = ", ".join(f"{one!r}" for one in KINDS)
-        raise ValueError(f"reference {kind!r}: wanted one like {wanted}")
+    if _KIND.fullmatch(kind):
+        return
+    word = kind.partition(" ")[0]
+    if word in _NUMBERED:
+        raise ValueError(
+            f"reference {kind!r}: wanted a number in plain digits after {word!r}, as in "
+            f"{_NUMBERED[word]!r}, so that equal references have equal names"
+        )
+    near = difflib.get_close_matches(word, {one.partition(" ")[0] for one in KINDS}, 1, 0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    wanted = ", ".join(f"{one!r}" for one in KINDS)
+    raise ValueError(f"reference {kind!r}: {hint}wanted one like {wanted}")
 
 
 def unfit(kind: str, images: bool) -> str | None:

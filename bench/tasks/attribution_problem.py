@@ -11,12 +11,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from bench.models.base import Model
-from bench.models.chunks import rows_at_once
+from bench.models.chunks import row_blocks, rows_at_once
+from bench.models.given import check_evaluates
 from bench.models.network import Network, as_margins
 from bench.setfunction.distinct import distinct
 from bench.setfunction.first_layer import FirstLayer, first_layer
 from bench.setfunction.memory_format import channels_last, takes_channels_last
-from bench.setfunction.outcome import G, outcome
+from bench.setfunction.outcome import G, check_kind, outcome
 from bench.setfunction.partition import Partition
 from bench.setfunction.reference import Reference
 from bench.setfunction.split_table import Split, find_split, split_table
@@ -49,6 +50,8 @@ class AttributionProblem:
     g: G = "probability"
 
     def __post_init__(self) -> None:
+        check_kind(self.g, self.model.n_classes)
+        check_evaluates(self.model.module)
         shape = self.inputs.shape[1:]
         for name, found in (
             ("partition", self.partition.shape),
@@ -62,6 +65,8 @@ class AttributionProblem:
         if self.partition.own and len(self.partition.membership) != self.n:
             parted = len(self.partition.membership)
             raise ValueError(f"the partition is of {parted} instances, there are {self.n}")
+        if self.targets.is_floating_point():
+            raise ValueError(f"targets of {self.targets.dtype}: wanted whole numbers (torch.int64)")
         classes = range(max(1, self.model.n_classes))
         if self.targets.shape != (self.n,) or any(int(c) not in classes for c in self.targets):
             raise ValueError(
@@ -282,4 +287,4 @@ class Attribution:
 def predicted(model: Model, inputs: Float[Tensor, "n *features"]) -> Int[Tensor, " n"]:
     """The class that the model predicts at each input, 0 for regression."""
     with torch.no_grad():
-        return model.margins(inputs).argmax(1)
+        return torch.cat([model.margins(inputs[rows]).argmax(1) for rows in row_blocks(inputs)])

@@ -26,6 +26,9 @@ LABEL_SHUFFLES = 4
 SHOWN, SHOWN_NUMBERS = 6, 20_000
 """Instances kept in the record for pictures, and the pixels that they may have together."""
 
+ROUNDING = 1e-9
+"""How far beyond a metric's range a value may be by rounding."""
+
 METRICS = (
     Metric(
         "ideal_influence",
@@ -187,14 +190,28 @@ def scores_of(
         "randomisation": _randomisation(values, random),
         "tie_mass": Score.mean(scoring.tie_mass(values)),
     }
+    means = {m.name: float(_in_range(m.name, np.array(scores[m.name].value))) for m in METRICS}
     return Scores(
-        {metric.name: scores[metric.name] for metric in METRICS},
+        {name: replace(scores[name], value=mean) for name, mean in means.items()},
         _details(problem, held, values, measured),
     )
 
 
+def _in_range(name: str, values: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
+    """Values of a metric, back in its range where rounding carried them out."""
+    limits = next(metric.range for metric in METRICS if metric.name == name)
+    inside = np.clip(values, *limits)
+    rounded: np.ndarray = np.where(np.abs(values - inside) <= ROUNDING, inside, values)
+    return rounded
+
+
 def checked(explanation: Attribution, problem: AttributionProblem) -> Float[np.ndarray, "n p"]:
     """The values; raises `ValueError` for a wrong shape and for numbers that aren't finite."""
+    if not isinstance(explanation, Attribution):
+        raise ValueError(
+            f"the method answered with {type(explanation).__name__}: wanted "
+            "Attribution(values), of bench.tasks.attribution"
+        )
     values = np.asarray(explanation.values, dtype=float)
     if values.shape != (problem.n, problem.p):
         raise ValueError(
@@ -319,7 +336,14 @@ def _mismatch(problem: AttributionProblem, explanation: Attribution) -> Float[np
     """1 for each instance where the explanation's own baseline isn't the reference's mean."""
     if explanation.baseline is None:
         return np.zeros(problem.n)
-    own = explanation.baseline.detach().to(problem.inputs).expand_as(problem.inputs)
+    own = torch.as_tensor(explanation.baseline).detach().to(problem.inputs)
+    try:
+        own = own.expand_as(problem.inputs)
+    except RuntimeError:
+        raise ValueError(
+            f"a baseline of shape {tuple(own.shape)}: wanted that of the inputs, "
+            f"{tuple(problem.inputs.shape)}, or one input's"
+        ) from None
     close = torch.isclose(own, problem.baseline, rtol=1e-4, atol=1e-5).flatten(1).all(1)
     mismatch: np.ndarray = (~close).double().numpy()
     return mismatch
@@ -349,9 +373,10 @@ def _exactness(ideal: Ideal) -> str:
     if isinstance(found, str):
         return f"{note}no certificate: {found}"
     widths = found.width(ideal.joint)
-    width = float(np.nanmean(widths)) if np.isfinite(widths).any() else math.nan
+    if not np.isfinite(widths).any():
+        return f"{note}nothing to certify, the best J known is 0"
     closed = f"{found.closed.sum()} of {len(found.closed)} closed to {found.eps:g}"
-    return f"{note}II certified to {width:.2g} on average, {closed}"
+    return f"{note}II certified to {np.nanmean(widths):.2g} on average, {closed}"
 
 
 def _bracket(
@@ -396,10 +421,10 @@ def _details(
     influence = scoring.ideal_influence(measured.influence, ideal.joint, measured.scale)
     return {
         "ideal": "exact" if ideal.exact else "best_known",
-        "ideal_influence": influence.tolist(),
+        "ideal_influence": _in_range("ideal_influence", influence).tolist(),
         "certificate": _bracket(measured.influence, ideal),
         "best": ideal.joint.tolist(),
-        "conflict": {name: numbers.tolist() for name, numbers in measured.conflict.items()},
+        "conflict": {name: _in_range(name, v).tolist() for name, v in measured.conflict.items()},
         "nothing_deleted": measured.deletion[:, 0].tolist(),
         "everything_deleted": measured.deletion[:, -1].tolist(),
         "draw_spread": held.draw_spread.tolist(),

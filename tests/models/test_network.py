@@ -13,6 +13,16 @@ def test_a_single_logit_stands_for_two_margins():
     assert as_margins(torch.randn(3, 5, 1), 2).shape == (3, 5, 2)
 
 
+@pytest.mark.parametrize(
+    ("n_classes", "words"),
+    [(0, "a regression wants one"), (2, "n_classes=2 wants 2, or 1"), (4, "n_classes=4 wants as")],
+)
+def test_other_numbers_of_outputs_are_told(n_classes: int, words: str):
+    """How many the network gives, and how many are wanted."""
+    with pytest.raises(ValueError, match=f"the network gives 3 outputs: {words}"):
+        Network(MLP().build(torch.Size([5]), 3), n_classes).margins(torch.zeros(2, 5))
+
+
 @pytest.mark.parametrize(("n_classes", "outputs"), [(0, 1), (2, 2), (3, 3)])
 def test_margins_are_float64_and_differentiable(n_classes, outputs):
     """One column a class, one for regression, with a gradient back to the inputs."""

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bench.setfunction.outcome import outcome
+from bench.setfunction.outcome import CLASS_KINDS, check_kind, outcome
 
 MARGINS = torch.tensor([[1.0, 3.0, -2.0], [0.5, 0.5, 0.0]], dtype=torch.float64)
 TARGETS = torch.tensor([1, 0])
@@ -45,3 +45,13 @@ def test_gradients_are_finite(g: str):
     margins = MARGINS.clone().requires_grad_()
     outcome(margins, TARGETS, g).sum().backward()
     assert torch.isfinite(margins.grad).all()
+
+
+def test_kinds_fit_the_model():
+    """Classes have every number but the output itself, a regression has that alone."""
+    for g in CLASS_KINDS:
+        check_kind(g, 2)
+    check_kind("output", 0)
+    for g, n_classes in (("output", 3), ("probability", 0), ("prob", 3), ("prob", 0)):
+        with pytest.raises(ValueError, match=f"g='{g}' of"):
+            check_kind(g, n_classes)

@@ -64,7 +64,7 @@ def test_blocks_that_do_not_divide_the_image_are_smaller_at_its_edge():
 
 @pytest.mark.parametrize("kind", ["block 2", "blocks 0", "blocks", "rows", "pixels 2"])
 def test_unknown_kinds_are_named(kind: str):
-    with pytest.raises(ValueError, match="wanted 'natural'"):
+    with pytest.raises(ValueError, match=r"wanted 'natural'.* or 'file map.npy'"):
         partition(kind, images(), no_encoding())
 
 
@@ -270,7 +270,7 @@ def test_an_array_of_memberships(tmp_path: Path):
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.array([0, 1, 1, 3, 3]), "wanted 0 .. p - 1"),
+        (np.array([0, 1, 1, 3, 3]), "holds [0, 1, 3]: wanted 0 .. p - 1, each at least once"),
         (np.array([0, 1, 1]), "is of shape"),
         (np.array([0.0, 1, 1, 2, 2]), "whole numbers"),
         (np.array([None] * 5), "can't be read"),
@@ -286,6 +286,6 @@ def test_arrays_that_are_no_partition(array: np.ndarray, message: str, tmp_path:
 def test_kinds_of_images_and_tables_do_not_mix():
     """Groups of columns are no partition of images."""
     assert "images" in (unfit("groups a | b", images()) or "")
-    assert "images" in (unfit("file groups.json", images()) or "")
+    assert "'file map.npy' holds" in (unfit("file groups.json", images()) or "")
     with pytest.raises(ValueError, match="superpixels 16"):
         check_kind("superpixels")

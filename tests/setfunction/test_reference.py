@@ -95,6 +95,10 @@ def test_unknown_kinds_are_refused():
         check_kind(kind)
     with pytest.raises(ValueError, match="wanted one like 'zero'"):
         reference("median", torch.zeros(1, 2), torch.zeros(1, 2), 8, rng=RNG(0))
+    with pytest.raises(ValueError, match="did you mean 'zero'"):
+        check_kind("zer")
+    with pytest.raises(ValueError, match="a number in plain digits after 'constant', as in"):
+        check_kind("constant 1e3")
     assert "can't be blurred" in str(unfit("blur 2", images=False))
     assert unfit("blur", images=True) is None
 

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field, replace
 from itertools import permutations
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from bench.data import Column, Images, Samples, Table, split
 from bench.models import chunks
@@ -28,7 +30,7 @@ from bench.tasks.attribution import (
     AttributionTask,
     predicted,
 )
-from bench.tasks.attribution_scores import scores_of
+from bench.tasks.attribution_scores import _in_range, scores_of
 from bench.tasks.attribution_truth import cached_table, hold
 from bench.tasks.base import Case, Unsupported
 
@@ -217,6 +219,84 @@ def test_nan_and_wrong_shapes_are_refused():
         replace(found, partition=Partition(torch.arange(5), tuple("abcde")))
     with pytest.raises(ValueError, match="reference is of shape"):
         replace(found, reference=Reference(torch.zeros(1, 1, 5)))
+
+
+@pytest.fixture
+def untyped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As outside the tests, where nothing checks types and shapes by their annotations."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+@pytest.mark.usefixtures("untyped")
+def test_what_is_no_problem_says_why():
+    """An unknown g, targets that are no indices, no draws at all, and a network that trains."""
+    found = problem()
+    with pytest.raises(ValueError, match="g='prob' of 3 classes: wanted 'probability' or 'logit'"):
+        replace(found, g="prob")
+    with pytest.raises(ValueError, match="g='logit' of a regression: wanted 'output'"):
+        replace(found, model=Network(found.model.module, 0), g="logit")
+    with pytest.raises(ValueError, match=r"targets of torch.float32: wanted whole numbers"):
+        replace(found, targets=torch.zeros(3))
+    with pytest.raises(
+        ValueError, match=r"reference of shape \(1, 0, 6\): wanted .* at least 1 draw"
+    ):
+        replace(found, reference=Reference(torch.zeros(1, 0, 6)))
+    with pytest.raises(ValueError, match="train mode"):
+        replace(found, model=Network(nn.Sequential(nn.Linear(6, 3), nn.Dropout()), 3))
+
+
+@pytest.mark.usefixtures("untyped")
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (np.zeros((5, 4)), r"answered with ndarray: wanted Attribution\(values\)"),
+        (None, "answered with NoneType"),
+        (
+            Attribution(np.zeros((5, 4)), torch.zeros(3)),
+            r"a baseline of shape \(3,\): wanted .*\(5, 4\)",
+        ),
+    ],
+)
+def test_what_is_no_answer_says_why(answer, words: str):
+    """The type or the shape met, and the one wanted."""
+    with pytest.raises(ValueError, match=words):
+        TASK.scores((case(instances=5),), (answer,))
+
+
+def test_scores_stay_in_their_ranges():
+    """What rounding carries over the edge is put back, and nothing else is touched."""
+    edge = np.array([1 + 7e-16, -1 - 1e-12, 1 + 1e-6, np.nan, 0.5])
+    found = _in_range("ideal_influence", edge)
+    np.testing.assert_array_equal(found, [1, -1, 1 + 1e-6, np.nan, 0.5])
+    assert _in_range("regret", np.array(-4e-17)) == 0
+    for instances in (3, 5, 8):
+        made = case(instances=instances)
+        best = made.held.ideal.orders[:, 2]
+        values = -np.argsort(best, axis=1).astype(float)
+        scores = TASK.scores((made,), (Attribution(values),))
+        for metric in TASK.metrics:
+            value = scores.values[metric.name].value
+            assert np.isnan(value) or metric.range[0] <= value <= metric.range[1]
+        assert max(scores.details["ideal_influence"]) <= 1
+
+
+def test_a_single_feature_has_nothing_to_certify():
+    """Beyond `exact_up_to`, one feature: all orders are the same, and the note says so."""
+    scores = TASK.scores((case(table(d=1), exact_up_to=0),), (Attribution(np.zeros((12, 1))),))
+    note = scores.values["ideal_influence"].note
+    assert "nan" not in note
+    assert "nothing to certify" in note
+
+
+def test_predictions_go_through_the_model_in_blocks(monkeypatch: pytest.MonkeyPatch):
+    """Never all inputs at once, and the answer is the same."""
+    found, sizes = problem(), []
+    inputs = torch.randn(50, 6)
+    asked = BlackBox(lambda x: sizes.append(len(x)) or found.model.margins(x).detach(), 3)
+    whole = predicted(asked, inputs)
+    monkeypatch.setattr(chunks, "NUMBERS", 6 * 20)
+    assert torch.equal(predicted(asked, inputs), whole)
+    assert sizes == [50, 20, 20, 10]
 
 
 def test_exact_case():

@@ -47,8 +47,27 @@ def alone(problem: AttributionProblem, row: int) -> AttributionProblem:
     )
 
 
+def differentiable(problem: AttributionProblem) -> nn.Module:
+    """The network, where g has a gradient.
+
+    Raises
+    ------
+    Unsupported
+        where there is none.
+    """
+    if problem.model.module is None:
+        raise Unsupported("needs a differentiable model")
+    if problem.g == "label":
+        raise Unsupported("the label has no gradient: g=probability, logit and margin have")
+    return problem.model.module
+
+
 class Output(nn.Module):
     """g as a module: hooks that a package puts on all of its parts reach the network's.
+
+    The step from margins to a probability is a part, too, an `nn.Softmax` as a user of the package
+    would append it, or an `nn.Sigmoid` behind a network with a single logit: rules for layers
+    reach no function.
 
     Parameters
     ----------
@@ -59,6 +78,7 @@ class Output(nn.Module):
     def __init__(self, problem: AttributionProblem, target: int | None = None) -> None:
         super().__init__()
         self.network, self.problem, self.target = problem.model.module, problem, target
+        self.softmax, self.sigmoid = nn.Softmax(1), nn.Sigmoid()
 
     def forward(
         self, inputs: Float[Tensor, "m *features"], rows: Int[Tensor, "..."] | None = None
@@ -67,13 +87,23 @@ class Output(nn.Module):
 
         A single one of `rows` stands for all inputs; they are taken in the network's own dtype.
         """
-        inputs = inputs.to(self.problem.inputs.dtype)
+        margins = self.problem.model.margins(inputs.to(self.problem.inputs.dtype))
         if self.target is None:
             assert rows is not None, "no fixed target: wanted the instances"
-            return self.problem.output(inputs, rows.flatten().expand(len(inputs)))
-        margins = self.problem.model.margins(inputs)
+            return self._of(margins, self.problem.targets[rows.flatten().expand(len(inputs))])
         targets = torch.full((len(inputs),), self.target, device=margins.device)
-        return outcome(margins, targets, self.problem.g)[:, None]
+        return self._of(margins, targets)[:, None]
+
+    def _of(
+        self, margins: Float[Tensor, "m outputs"], targets: Int[Tensor, " m"]
+    ) -> Float[Tensor, " m"]:
+        if self.problem.g != "probability":
+            return outcome(margins, targets, self.problem.g)
+        if margins.shape[1] == 2 and not margins[:, 0].any():  # one logit, see `as_margins`
+            lead: Tensor = self.sigmoid(margins[:, 1:] * (2 * targets[:, None] - 1))
+            return lead.squeeze(1)
+        chances: Tensor = self.softmax(margins)
+        return chances.gather(1, targets[:, None]).squeeze(1)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,11 @@ from collections.abc import Mapping
 from inspect import signature
 from typing import Any
 
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bench.tasks.attribution import AttributionProblem
 from bench.tasks.foreign import package
 
 
@@ -33,3 +38,15 @@ def taken(explainer: Any, known: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the arguments that the explainer's `attribute` takes."""
     names = signature(explainer.attribute).parameters
     return {name: value for name, value in known.items() if name in names}
+
+
+def own_baseline(
+    problem: AttributionProblem, options: Mapping[str, Any]
+) -> Float[Tensor, "n *features"] | None:
+    """What the options compare the inputs with in place of the reference's mean, if anything.
+
+    Captum takes 0 where it is told None.
+    """
+    if "baselines" not in options:
+        return None
+    return torch.full_like(problem.inputs, float(options["baselines"] or 0.0))

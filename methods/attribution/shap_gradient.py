@@ -9,8 +9,7 @@ import torch
 
 from bench.models.base import Capability
 from bench.tasks.attribution import Attribution, AttributionProblem
-from bench.tasks.base import Unsupported
-from bench.tasks.foreign import Output, seeded
+from bench.tasks.foreign import Output, differentiable, seeded
 
 from .shap_call import explainer_class, together
 
@@ -36,8 +35,9 @@ class ShapGradient:
     explainer: str
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs: ClassVar[frozenset[Capability]] = frozenset({"gradient"})
+    imports: ClassVar[tuple[str, ...]] = ("shap",)
 
     def __post_init__(self) -> None:
         if self.explainer not in ("GradientExplainer", "DeepExplainer"):
@@ -47,8 +47,7 @@ class ShapGradient:
 
     def explain(self, problem: AttributionProblem, *, rng: np.random.Generator) -> Attribution:
         kind = explainer_class(self.explainer)
-        if problem.model.module is None:
-            raise Unsupported("needs a differentiable model")
+        differentiable(problem)
         found = torch.zeros_like(problem.inputs, dtype=torch.float64)
         with seeded(rng):
             for rows in together(problem):

@@ -9,9 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from bench.components import ConfigError, Shelf, build
-from bench.models.network import CNN, Network, initial
+from bench.models.network import CNN, MLP, Network, initial
 from bench.probes import plain
 from bench.setfunction.partition import Partition
 from bench.setfunction.reference import Reference
@@ -57,6 +58,122 @@ def test_affine_output_has_one_answer(name: str, sets: int, answer, problem_of):
     weights = problem.model.module[1].weight[0].detach()
     wanted = problem.partition.pooled(weights * (problem.inputs - problem.baseline))
     np.testing.assert_allclose(answer(name, problem), wanted, atol=1e-5)
+
+
+def softmax_problem(problem_of, single_logit: bool) -> tuple[AttributionProblem, nn.Module]:
+    """A problem with two draws, and its network with the step to probabilities appended.
+
+    A single logit of two classes has a sigmoid for that step.
+    """
+    if not single_logit:
+        problem = problem_of(3, net=relu_network(3), draws=2)
+        return problem, nn.Sequential(problem.model.module, nn.Softmax(1)).eval()
+    problem = problem_of(2, net=relu_network(1), draws=2)
+    targets = torch.ones_like(problem.targets)
+    return (
+        replace(problem, targets=targets),
+        nn.Sequential(problem.model.module, nn.Sigmoid()).eval(),
+    )
+
+
+def relu_network(outputs: int) -> nn.Module:
+    rng = np.random.default_rng(1)
+    net = initial(MLP((8, 8), "relu"), torch.Size([7]), outputs, rng=rng)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.mul_(3)
+    return net
+
+
+@pytest.mark.parametrize("single_logit", [False, True])
+def test_deep_lift_is_what_a_user_gets(single_logit: bool, answer, problem_of):
+    """Captum and shap called directly on the network and a softmax, instance by instance."""
+    captum, shap = pytest.importorskip("captum.attr"), pytest.importorskip("shap")
+    problem, net = softmax_problem(problem_of, single_logit)
+    draws, found = problem.reference.draws[0], {"lift": [], "lift_shap": [], "deep": []}
+    for row in range(4):
+        column = 0 if single_logit else int(problem.targets[row])
+        x, mean = problem.inputs[[row]], problem.baseline[[row]]
+        found["lift"].append(captum.DeepLift(net).attribute(x, mean, target=column))
+        found["lift_shap"].append(captum.DeepLiftShap(net).attribute(x, draws, target=column))
+        values = shap.DeepExplainer(net, draws).shap_values(x, check_additivity=False)
+        found["deep"].append(torch.from_numpy(values[..., column]))
+    wanted = {
+        name: problem.partition.pooled(torch.cat(each).detach()) for name, each in found.items()
+    }
+    names = {"lift": "captum_deep_lift", "lift_shap": "captum_deep_lift_shap", "deep": "shap_deep"}
+    for short, name in names.items():
+        np.testing.assert_allclose(answer(name, problem), wanted[short], atol=1e-6)
+
+
+def test_deep_lift_of_a_single_logit_is_complete(answer, problem_of):
+    """Summation to delta, for either class: g(x) minus the mean of g(r)."""
+    problem, _ = softmax_problem(problem_of, True)
+    problem = replace(problem, targets=torch.tensor([0, 1, 0, 1]))
+    masks = np.array([[False] * 5, [True] * 5])
+    change = -np.diff(problem.value(masks), axis=1)[:, 0]
+    for name in ("captum_deep_lift_shap", "shap_deep"):
+        np.testing.assert_allclose(answer(name, problem).sum(1), change, atol=1e-6)
+
+
+GRADIENTS = [
+    *("captum_deconvolution", "captum_deep_lift", "captum_deep_lift_shap", "captum_gradient_shap"),
+    *("captum_guided_backprop", "captum_input_x_gradient", "captum_integrated_gradients"),
+    *("captum_saliency", "captum_smooth_grad", "shap_deep", "shap_gradient"),
+]
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_the_label_has_no_gradient(name: str, answer, problem_of):
+    """An answer with a reason, as our own methods give."""
+    with pytest.raises(Unsupported, match="the label has no gradient"):
+        answer(name, replace(problem_of(3), g="label"))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "wanted"),
+    [
+        ("captum_input_x_gradient", {}, 0.0),
+        ("captum_integrated_gradients", {"baselines": 0.5}, 0.5),
+        ("captum_deep_lift", {"baselines": None}, 0.0),
+        ("captum_feature_ablation", {"baselines": 0.0}, 0.0),
+        ("captum_feature_ablation", {}, None),
+        ("captum_integrated_gradients", {}, None),
+    ],
+)
+def test_other_baselines_are_reported(name: str, options: dict, wanted, method, problem_of):
+    """So that the record's reference_mismatch sees them."""
+    pytest.importorskip("captum")
+    problem = problem_of(3)
+    explained = method(name, options=options).explain(problem, rng=np.random.default_rng(0))
+    if wanted is None:
+        assert explained.baseline is None
+    else:
+        assert torch.equal(explained.baseline, torch.full_like(problem.inputs, wanted))
+
+
+ALIKE_IN_BLOCKS = [
+    *("captum_saliency", "captum_integrated_gradients", "captum_deep_lift", "captum_lime"),
+    *("captum_feature_ablation", "captum_occlusion", "captum_kernel_shap"),
+]
+
+
+@pytest.mark.parametrize("name", ALIKE_IN_BLOCKS)
+def test_blocks_of_rows_change_nothing(name: str, answer, problem_of, monkeypatch):
+    """Two points at a time, or all: the same answer."""
+    problem = problem_of(3, n=5)
+    wanted = answer(name, problem)
+    monkeypatch.setattr("bench.models.chunks.NUMBERS", 14)
+    np.testing.assert_allclose(answer(name, problem), wanted, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["captum_smooth_grad", "captum_gradient_shap"])
+def test_noise_in_blocks_has_the_same_mean(name: str, answer, problem_of, monkeypatch):
+    """Other draws, no other expectation: affine g has one answer, whatever the noise."""
+    problem = problem_of(0, ())
+    wanted = answer(name, problem)
+    monkeypatch.setattr("bench.models.chunks.NUMBERS", 14)
+    np.testing.assert_allclose(answer(name, problem), wanted, atol=1e-6)
 
 
 def test_lime_package_shrinks_the_affine_truth(answer, problem_of):

@@ -5,7 +5,7 @@ of the reference: w_i = 0 keeps the feature, w_i = 1 deletes it. f(w) is the mea
 the draws; at whole weights it is the set function F.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from scipy.special import expit
 from torch import Tensor
 
+from bench.models.chunks import row_blocks
 from bench.setfunction.partition import Partition
 from bench.setfunction.reference import Reference
 
@@ -50,16 +51,25 @@ class Blend:
         self, weights: Float[np.ndarray, "n m p"], draws: Int[np.ndarray, " k"]
     ) -> Float[np.ndarray, "n m p"]:
         """df / dw for m weightings of each instance, f being the mean over these draws."""
-        n, m, p = weights.shape
-        rows = torch.arange(n).repeat_interleave(m)
-        share = torch.from_numpy(weights.reshape(n * m, p)).to(self.inputs.dtype)
+        blocks = row_blocks(self.inputs, weights.shape[1])
+        return np.concatenate([self._slope(rows, weights[rows.numpy()], draws) for rows in blocks])
+
+    def _slope(
+        self,
+        instances: Int[Tensor, " b"],
+        weights: Float[np.ndarray, "b m p"],
+        draws: Int[np.ndarray, " k"],
+    ) -> Float[np.ndarray, "b m p"]:
+        b, m, p = weights.shape
+        rows = instances.repeat_interleave(m)
+        share = torch.from_numpy(weights.reshape(b * m, p)).to(self.inputs.dtype)
         spread = self.partition.positions(share, rows)
-        total = np.zeros((n * m, p))
+        total = np.zeros((b * m, p))
         for draw in draws:
-            changes = self.reference.only(int(draw)).of(torch.arange(n))[:, 0] - self.inputs
-            points = self.inputs[rows] + spread * changes[rows]
-            total += self.partition.pooled(self.gradient(points, rows) * changes[rows], rows)
-        return total.reshape(n, m, p) / len(draws)
+            changes = self.reference.only(int(draw)).of(rows)[:, 0] - self.inputs[rows]
+            points = self.inputs[rows] + spread * changes
+            total += self.partition.pooled(self.gradient(points, rows) * changes, rows)
+        return total.reshape(b, m, p) / len(draws)
 
 
 class Adam:
@@ -91,7 +101,7 @@ def selection_path(
     rate: float,
     *,
     rng: np.random.Generator,
-) -> Float[np.ndarray, "n steps p"]:
+) -> Iterator[Float[np.ndarray, "n p"]]:
     """The weights while the price of deleting changes, one Adam step and one draw at each price.
 
     exclusion : minimise price sum w + f(w), from everything deleted. inclusion : maximise it,
@@ -107,13 +117,41 @@ def selection_path(
     some = rng.permutation(count)[: len(LINE)]
     unit = np.abs(blend.slope(line, some)).mean(axis=(1, 2), keepdims=True)
     sign, start = (1.0, 1.0) if side == "exclusion" else (-1.0, 0.0)
-    adam, path = Adam(np.full((n, 1, p), start)), np.empty((n, len(prices), p))
-    for step, price in enumerate(prices):
+    adam = Adam(np.full((n, 1, p), start))
+    for price in prices:
         slope = blend.slope(adam.at, rng.integers(count, size=1))
         adam.descend(sign * (price * unit + slope), rate)
         adam.at.clip(0.0, 1.0, out=adam.at)
-        path[:, step] = adam.at[:, 0]
-    return path
+        yield adam.at[:, 0].copy()
+
+
+def selection(
+    blend: Blend,
+    side: Literal["exclusion", "inclusion"],
+    lambda_: float,
+    *,
+    optimiser: Literal["adam", "sgd"],
+    start: float,
+    steps: int,
+    rate: float,
+    draws: int,
+    rng: np.random.Generator,
+) -> Float[np.ndarray, "n p"]:
+    """The weights w in [0, 1]^p of min (exclusion) or max (inclusion) sum w + lambda f(w).
+
+    Projected steps from w = start, each at `draws` draws of the reference.
+    """
+    sign = 1.0 if side == "exclusion" else -1.0
+    adam = Adam(np.full((len(blend.inputs), 1, blend.partition.p), start))
+    for _ in range(steps):
+        drawn = rng.integers(blend.reference.count, size=draws)
+        slope = sign * (1 + lambda_ * blend.slope(adam.at, drawn))
+        if optimiser == "adam":
+            adam.descend(slope, rate)
+        else:
+            adam.at -= rate * slope
+        adam.at.clip(0.0, 1.0, out=adam.at)
+    return adam.at[:, 0]
 
 
 def soft_sets(

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from bench.models.chunks import rows_at_once
 from bench.setfunction.continuous import Adam
 
 Margins = Callable[[Float[Tensor, "m *features"]], Float[Tensor, "m outputs"]]
@@ -131,20 +132,34 @@ def noisiest(
     rivals j, p the softmax probabilities. Adam from w = 0, projected.
     """
     n, d = len(inputs), inputs[0].numel()
-    adam = Adam(np.zeros((n, d)))
-    flat, labels = inputs.flatten(1), targets.repeat_interleave(copies)
+    adam, per_width = Adam(np.zeros((n, d))), np.empty((n, d))
+    together = max(1, rows_at_once(inputs) // copies)
     for _ in range(steps):
-        moves = torch.from_numpy(rng.uniform(-1, 1, (copies, d))).to(flat.dtype)
-        widths = torch.from_numpy(adam.at).to(flat.dtype)
-        points = flat[:, None] + widths[:, None] * moves
-        points = points.view(n * copies, *inputs.shape[1:]).requires_grad_()
-        with torch.enable_grad():
-            chances = margins(points).softmax(1)
-            own = chances.gather(1, labels[:, None])
-            # The target's own column is relu(0): it adds nothing.
-            lost = (chances - own).relu().sum() / (chances.shape[1] - 1)
-        slope = torch.autograd.grad(lost, points)[0].view(n, copies, d)
-        per_width = (slope * moves).double().mean(1).numpy()
+        moves = torch.from_numpy(rng.uniform(-1, 1, (copies, *inputs.shape[1:]))).to(inputs.dtype)
+        for start in range(0, n, together):
+            rows = slice(start, start + together)
+            widths = torch.from_numpy(adam.at[rows]).to(inputs.dtype)
+            slope = _lost_label_slope(margins, inputs[rows], targets[rows], widths, moves)
+            per_width[rows] = slope.numpy()
         adam.descend(price * per_width - 1 / d, rate)
         adam.at.clip(0.0, widest, out=adam.at)
     return adam.at
+
+
+def _lost_label_slope(
+    margins: Margins,
+    inputs: Float[Tensor, "b *features"],
+    targets: Int[Tensor, " b"],
+    widths: Float[Tensor, "b d"],
+    moves: Float[Tensor, "copies *features"],
+) -> Float[Tensor, "b d"]:
+    """The slope in w of the mean over copies and rivals of relu(p_j - p_c) at x + w e."""
+    points = inputs[:, None] + widths.view_as(inputs)[:, None] * moves
+    points = points.flatten(0, 1).requires_grad_()
+    with torch.enable_grad():
+        chances = margins(points).softmax(1)
+        own = chances.gather(1, targets.repeat_interleave(len(moves))[:, None])
+        # The target's own column is relu(0): it adds nothing.
+        lost = (chances - own).relu().sum() / (chances.shape[1] - 1)
+    slope = torch.autograd.grad(lost, points)[0].view(len(inputs), *moves.shape)
+    return (slope * moves).double().mean(1).flatten(1)

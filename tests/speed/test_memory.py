@@ -38,7 +38,9 @@ def explain(problem, masks):
     rng = np.random.default_rng(0)
     if name == "value":
         return problem.value(rng.random((masks, 64)) < 0.5)
-    fields = {"samples": masks} if name == "kernel_shap" else {}
+    fields = {"samples": masks} if name in ("kernel_shap", "lime") else {}
+    if name in ("pertmap", "c_ifs"):
+        fields = {"steps": 2}
     config = {**Shelf().config("method/attribution", name), **fields}
     return build(config, name).explain(problem, rng=rng).values
 
@@ -64,11 +66,22 @@ def taken(name: str, instances: int, masks: int) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["value", "kernel_shap", "occlusion", "integrated_gradients"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("value", "kernel_shap", "occlusion", "integrated_gradients", "pertmap", "c_ifs"),
+        *("smooth_grad", "deep_lift", "lime", "captum_integrated_gradients"),
+    ],
+)
 def test_memory_is_bounded(name: str):
-    """Five times the instances, or the masks, of what fills the chunks: all under the bound."""
+    """Five times the instances, or the masks, of what fills the chunks: all under the bound.
+
+    Optimisers take two steps, of which each begins anew.
+    """
+    if name.startswith("captum"):
+        pytest.importorskip("captum")
     sizes = [(4, 100), (20, 100)]
-    if name in ("value", "kernel_shap"):
+    if name in ("value", "kernel_shap", "lime"):
         sizes.append((4, 500))
     found = [taken(name, *size) for size in sizes]
     print(f"\n{name}: {', '.join(f'{peak / 2**20:.0f} MiB' for peak in found)} for {sizes}")

@@ -1,7 +1,7 @@
 """The programme's own optimisers: beam search, relaxed areas, continuous selection, PertMap."""
 
 from dataclasses import replace
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 import pytest
@@ -23,6 +23,7 @@ from bench.tasks.foreign import alone
 
 RELAXED = ["relaxed_area", "relaxed_exclusion", "relaxed_inclusion"]
 SELECTION = ["c_efs", "c_ifs"]
+ONE_LAMBDA = ["c_efs_paper", "c_ifs_paper"]
 PERTMAP = ["pertmap", "pertmap_lp"]
 WINDOWS = ["kernel_shap_window", "greedy_backward_window"]
 
@@ -254,7 +255,7 @@ def test_one_price_solves_the_papers_problem(side: str, answer, problem_of):
     (exclusion), or what doesn't lower it by more than deleting is worth (inclusion)."""
     problem = problem_of(0, ())
     blend, price = blend_of(problem), np.full(400, 0.8)
-    last = selection_path(blend, side, price, 0.05, rng=np.random.default_rng(0))[:, -1]
+    *_, last = selection_path(blend, side, price, 0.05, rng=np.random.default_rng(0))
     slope = blend.slope(np.full((4, 1, 5), 0.5), np.array([0]))[:, 0]
     size = 0.8 * np.abs(slope).mean(axis=1, keepdims=True)
     wanted = slope + size < 0 if side == "exclusion" else slope + size > 0
@@ -262,6 +263,52 @@ def test_one_price_solves_the_papers_problem(side: str, answer, problem_of):
     name = "c_efs" if side == "exclusion" else "c_ifs"
     values = answer(name, problem, cheapest=0.8, dearest=0.8, steps=2000)
     np.testing.assert_allclose(values, wanted if side == "exclusion" else ~wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("lambda_", [0.5, 2.0, 8.0])
+@pytest.mark.parametrize("name", ONE_LAMBDA)
+def test_one_lambda_is_the_best_of_all_sets(name: str, lambda_: float, answer, problem_of):
+    """Affine g, all 32 sets: min |S| + lambda F(S), and max, in the raw unit of F."""
+    problem = problem_of(0, ())
+    masks = np.arange(32)[:, None] >> np.arange(5) & 1
+    worth = masks.sum(1) + lambda_ * problem.table()
+    best = worth.argmin(1) if name == "c_efs_paper" else worth.argmax(1)
+    wanted = masks[best] if name == "c_efs_paper" else 1 - masks[best]
+    found = answer(name, problem, lambda_=lambda_)
+    np.testing.assert_allclose(found, wanted, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ONE_LAMBDA)
+def test_one_lambda_is_no_worse_than_a_grid_of_weights(name: str, answer, problem_of):
+    """Softmax of a bent network, where optima are local: best of 3^5 weights, on average."""
+    problem = problem_of(3)
+    sign = 1.0 if name == "c_efs_paper" else -1.0
+    grid = torch.tensor(list(product([0.0, 0.5, 1.0], repeat=5)), dtype=torch.float64)
+
+    def objective(weights: torch.Tensor, row: int) -> np.ndarray:
+        spread = weights[:, problem.partition.membership]
+        points = (1 - spread) * problem.inputs[row] + spread * problem.reference.draws[0]
+        chance = problem.output(points, torch.full((len(weights),), row)).detach()
+        return sign * (weights.sum(1) + 4 * chance).numpy()
+
+    values = answer(name, problem, lambda_=4.0)
+    deleted = torch.from_numpy(values if name == "c_efs_paper" else 1 - values)
+    found = np.array([objective(deleted[[row]], row)[0] for row in range(4)])
+    every = np.stack([objective(grid, row) for row in range(4)])
+    assert (found <= np.quantile(every, 0.1, axis=1)).all()
+    assert (found <= every.min(1) + 1e-3).sum() >= 3
+
+
+@pytest.mark.parametrize("name", ONE_LAMBDA)
+def test_one_step_from_nothing_deleted_is_the_gradient(name: str, answer, problem_of):
+    """The paper's unified view: the order of dg / dx (x - b), where the weights leave the edge."""
+    problem = problem_of(3)
+    fields = {"optimiser": "sgd", "start": 0.0, "steps": 1, "rate": 1e-3}
+    # So large that 1 can't turn a slope, so small a rate that no weight comes to 1.
+    found = answer(name, problem, lambda_=100.0, **fields)
+    first_order = answer("gradient_times_difference", problem)
+    change = 1e-3 * np.maximum(0, (100 * first_order - 1) * (1 if name == "c_efs_paper" else -1))
+    np.testing.assert_allclose(found, change if name == "c_efs_paper" else 1 - change, atol=1e-9)
 
 
 def test_margins_are_taken_back_to_the_instance(problem_of):
@@ -330,7 +377,16 @@ def test_noise_grows_where_the_model_does_not_look():
     assert (widths[0, :2] < 1.0).all()
 
 
-@pytest.mark.parametrize("name", [*RELAXED, *SELECTION, *PERTMAP, *WINDOWS, "beam"])
+@pytest.mark.parametrize("name", ["pertmap", "c_ifs", "c_ifs_paper"])
+def test_blocks_of_rows_change_nothing(name: str, answer, problem_of, monkeypatch):
+    """Two points at a time, or all: the same answer, from the same draws."""
+    problem = problem_of(3, draws=2)
+    wanted = answer(name, problem, steps=20)
+    monkeypatch.setattr("bench.models.chunks.NUMBERS", 14)
+    np.testing.assert_allclose(answer(name, problem, steps=20), wanted, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", [*RELAXED, *SELECTION, *ONE_LAMBDA, *PERTMAP, *WINDOWS, "beam"])
 def test_instances_do_not_mix(name: str, answer, problem_of):
     """Explaining one instance alone gives its row."""
     problem = problem_of(3, draws=2)
@@ -339,14 +395,14 @@ def test_instances_do_not_mix(name: str, answer, problem_of):
     )
 
 
-@pytest.mark.parametrize("name", [*RELAXED, *SELECTION, *PERTMAP])
+@pytest.mark.parametrize("name", [*RELAXED, *SELECTION, *ONE_LAMBDA, *PERTMAP])
 def test_images(name: str, answer, image_problem):
     """Channels and pixels of a block are pooled."""
     problem = image_problem()
     assert answer(name, problem).shape == (3, 9)
 
 
-@pytest.mark.parametrize("name", [*RELAXED, *SELECTION, *PERTMAP])
+@pytest.mark.parametrize("name", [*RELAXED, *SELECTION, *ONE_LAMBDA, *PERTMAP])
 def test_black_boxes_are_refused(name: str, answer, problem_of):
     """They need a gradient, and PertMap a label to keep."""
     problem = problem_of(3)
@@ -368,6 +424,8 @@ def test_black_boxes_are_refused(name: str, answer, problem_of):
         ("relaxed_area", {"hot": 0.01}),
         ("c_ifs", {"steps": 1}),
         ("c_efs", {"dearest": 0.01}),
+        ("c_efs_paper", {"lambda_": 0.0}),
+        ("c_efs_paper", {"start": 2.0}),
         ("pertmap", {"widest": 0.0}),
         ("pertmap_lp", {"copies": 0}),
         ("pertmap_lp", {"noise": -1.0}),

@@ -92,7 +92,8 @@ class Plain:
         return True
 
     def update(self, before: Before) -> After:
-        return After(before.theta - before.rate * before.gradient, before.state)
+        # The bits of theta - rate gradient, with one array made instead of two.
+        return After((before.gradient * -before.rate).add_(before.theta), before.state)
 
     def pull(self, before: Before, after: After) -> Pulled:
         return Pulled(after.theta, after.state, -before.rate * after.theta)

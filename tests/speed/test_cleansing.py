@@ -1,0 +1,275 @@
+"""Influence and leave-one-out against the paper's own loops, written out as its authors did.
+
+The peer takes one gradient a row and a Hessian's product a step by two backward passes, and
+trains one network after another (Hara, Nitanda, Maehara, NeurIPS 2019, Algorithm 1 and Sec. 7).
+Data are random numbers in the shape of the paper's; CPU seconds, medians, one thread.
+
+`OMP_NUM_THREADS=1 python -m pytest --noconftest tests/speed/test_cleansing.py
+--benchmark-enable -s` (the checks of types, which only tests make, would be timed with ours)
+"""
+
+import copy
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pytest_benchmark.fixture import BenchmarkFixture
+from torch import Tensor, nn
+
+from bench.data import Samples
+from bench.models.influence import leave_one_out, query_gradient, sgd_influence
+from bench.models.many import influences, leave_one_outs, run_many
+from bench.models.network import MLP, with_parameters
+from bench.models.paper_networks import FiveByFive
+from bench.models.sgd import SGD, row_losses
+from bench.models.trajectory import Trajectory
+
+torch.set_num_threads(1)
+
+N, SEEDS = 200, 30
+RETRAINED = 8
+"""Networks that the peer trains one by one; the time of 201 is that many times as long."""
+
+RECIPES = {
+    # Sec. 7.1: 100 steps of 20 rows, 585 parameters; 800 steps of 5 rows, 63 parameters.
+    "Adult DNN": SGD(MLP((8, 8)), 10, 20, weight_decay=0.001, single_logit=True),
+    "Adult logreg": SGD(MLP(), 20, 5, decay="sqrt", weight_decay=0.01, single_logit=True),
+}
+WANTED = {
+    ("influence", "Adult DNN", 1): 20,
+    ("influence", "Adult DNN", SEEDS): 200,
+    ("influence", "Adult logreg", 1): 10,
+    ("truth", "Adult DNN", 1): 80,
+    ("truth", "Adult DNN", SEEDS): 100,
+}
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A recorded run and the rows of its query."""
+
+    run: Trajectory
+    query: Samples
+    seed: int
+
+    def direction(self) -> Tensor:
+        return query_gradient(self.run.objective, self.run.final, self.query)
+
+
+def seed_of(net: str, seed: int) -> Seed:
+    rng = np.random.default_rng(seed)
+    inputs = torch.tensor(rng.normal(size=(2 * N, 62))).float()
+    noise = torch.tensor(rng.normal(size=2 * N)).float()
+    samples = Samples(inputs, (inputs[:, :5].sum(1) + noise > 0).long(), 2)
+    train, query = samples.rows(np.arange(N)), samples.rows(np.arange(N, 2 * N))
+    model = RECIPES[net].fit(train, rng=np.random.default_rng(seed))
+    assert model.trajectory is not None
+    return Seed(model.trajectory, query, seed)
+
+
+def load(module: nn.Module, flat: Tensor) -> nn.Module:
+    torch.nn.utils.vector_to_parameters(flat.clone(), module.parameters())
+    return module
+
+
+def batch_loss(module: nn.Module, run: Trajectory, rows: Tensor, size: int) -> Tensor:
+    """The rows' losses, penalty included, over the size of the whole batch."""
+    samples, decay = run.objective.samples, run.objective.weight_decay
+    losses = row_losses(module(samples.inputs[rows]), samples.targets[rows])
+    penalty = sum((p.square().sum() for p in module.parameters()), torch.zeros(()))
+    return (losses.sum() + len(rows) * decay / 2 * penalty) / size
+
+
+def literal_influence(run: Trajectory, direction: Tensor, steps: int | None = None) -> Tensor:
+    """Algorithm 1: a gradient a row, then a product with the Hessian, a step after another."""
+    module = copy.deepcopy(run.objective.module)
+    schedule, values = run.schedule, torch.zeros(len(run.objective.samples))
+    template = list(load(module, direction).parameters())
+    u = [part.detach().clone() for part in template]
+    last = len(schedule)
+    for t in reversed(range(0 if steps is None else last - steps, last)):
+        rows, rate = schedule.batch(t), schedule.rates[t]
+        load(module, run.snapshots[t])
+        for i in rows:
+            module.zero_grad()
+            batch_loss(module, run, i[None], 1).backward()
+            for part, p in zip(u, module.parameters(), strict=True):
+                assert p.grad is not None
+                values[i] += rate / len(rows) * (part * p.grad).sum()
+        parameters = list(module.parameters())
+        loss = batch_loss(module, run, rows, len(rows))
+        gradients = torch.autograd.grad(loss, parameters, create_graph=True)
+        inner = sum((part * g).sum() for part, g in zip(u, gradients, strict=True))
+        module.zero_grad()
+        assert isinstance(inner, Tensor)
+        inner.backward()
+        for part, p in zip(u, parameters, strict=True):
+            if p.grad is not None:
+                part -= rate * p.grad
+    return values
+
+
+def literal_training(run: Trajectory, without: int | None) -> nn.Module:
+    """One network from the start by torch's own SGD, one row left out of its batches."""
+    module = with_parameters(run.objective.module, run.snapshots[0])
+    optimiser = torch.optim.SGD(module.parameters(), lr=1.0)
+    for t, rate in enumerate(run.schedule.rates):
+        rows = run.schedule.batch(t)
+        kept = rows if without is None else rows[rows != without]
+        optimiser.param_groups[0]["lr"] = rate
+        optimiser.zero_grad()
+        batch_loss(module, run, kept, len(rows)).backward()
+        optimiser.step()
+    return module
+
+
+def literal_changes(run: Trajectory, query: Samples, count: int) -> Tensor:
+    """True changes of the query's loss without each of the first rows, `count` trainings."""
+    losses = []
+    with torch.enable_grad():
+        for j in [None, *range(count - 1)]:
+            module = literal_training(run, j)
+            losses.append(row_losses(module(query.inputs), query.targets).mean().detach())
+    return torch.stack(losses[1:]) - losses[0]
+
+
+def seconds(call: Callable[[], Any], rounds: int) -> float:
+    """Median CPU seconds of a call."""
+    taken = []
+    for _ in range(rounds):
+        start = time.process_time()
+        call()
+        taken.append(time.process_time() - start)
+    return statistics.median(taken)
+
+
+def compare(
+    benchmark: BenchmarkFixture,
+    what: str,
+    ours: Callable[[], Any],
+    peer: Callable[[], Any],
+    *,
+    times: float = 1.0,
+    wanted: float = 0.0,
+) -> Any:
+    """Our answer; where times are taken, the peer's is printed beside ours, `times` its call."""
+    found = benchmark.pedantic(ours, rounds=5 if benchmark.enabled else 1, warmup_rounds=1)
+    if benchmark.enabled:
+        mine, other = seconds(ours, 7), times * seconds(peer, 3)
+        ratio = other / mine
+        print(f"\n{what}: ours {mine:.4f} CPU s, peer {other:.3f}, {ratio:.0f} times as long")
+        assert ratio >= wanted
+    return found
+
+
+@pytest.mark.parametrize("net", RECIPES)
+def test_influence(benchmark: BenchmarkFixture, net: str):
+    """One pass of one seed."""
+    seed = seed_of(net, 0)
+    u = seed.direction()
+    found = compare(
+        benchmark,
+        f"influence, {net}",
+        lambda: sgd_influence(seed.run, u),
+        lambda: literal_influence(seed.run, u),
+        wanted=WANTED["influence", net, 1],
+    )
+    torch.testing.assert_close(found, literal_influence(seed.run, u), rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("net", RECIPES)
+def test_influence_of_thirty_seeds(benchmark: BenchmarkFixture, net: str):
+    """All seeds in step, against the peer's time of one, thirty times."""
+    seeds = [seed_of(net, seed) for seed in range(SEEDS if benchmark.enabled else 3)]
+    runs, queries = [s.run for s in seeds], torch.stack([s.direction() for s in seeds])
+    found = compare(
+        benchmark,
+        f"influence, {net}, {SEEDS} seeds",
+        lambda: influences(runs, queries),
+        lambda: literal_influence(runs[0], queries[0]),
+        times=len(runs),
+        wanted=WANTED.get(("influence", net, SEEDS), 0.0),
+    )
+    for run, query, values in zip(runs, queries, found, strict=True):
+        torch.testing.assert_close(values, sgd_influence(run, query), rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("net", RECIPES)
+def test_training_and_leave_one_out(benchmark: BenchmarkFixture, net: str):
+    """Training and 200 retrainings of one seed; the peer trains eight, and the time is scaled."""
+    seed = seed_of(net, 0)
+
+    def ours() -> Tensor:
+        model = RECIPES[net].fit(seed.run.objective.samples, rng=np.random.default_rng(0))
+        assert model.trajectory is not None
+        return leave_one_out(model.trajectory, seed.query)
+
+    found = compare(
+        benchmark,
+        f"training + {N} leave-one-outs, {net}",
+        ours,
+        lambda: literal_changes(seed.run, seed.query, RETRAINED),
+        times=(N + 1) / RETRAINED,
+        wanted=WANTED.get(("truth", net, 1), 0.0),
+    )
+    expected = literal_changes(seed.run, seed.query, RETRAINED)
+    torch.testing.assert_close(found[: RETRAINED - 1], expected, rtol=1e-2, atol=1e-5)
+
+
+@pytest.mark.parametrize("net", RECIPES)
+def test_training_and_leave_one_out_of_thirty_seeds(benchmark: BenchmarkFixture, net: str):
+    """The same of all seeds together, against the peer's time of one, thirty times."""
+    seeds = [seed_of(net, seed) for seed in range(SEEDS if benchmark.enabled else 2)]
+    objectives = [s.run.objective for s in seeds]
+    schedules, queries = [s.run.schedule for s in seeds], [s.query for s in seeds]
+    starts = torch.stack([s.run.snapshots[0] for s in seeds])
+    found = compare(
+        benchmark,
+        f"training + {N} leave-one-outs, {net}, {SEEDS} seeds",
+        lambda: leave_one_outs(run_many(objectives, schedules, starts), queries),
+        lambda: literal_changes(seeds[0].run, queries[0], RETRAINED),
+        times=len(seeds) * (N + 1) / RETRAINED,
+        wanted=WANTED.get(("truth", net, SEEDS), 0.0),
+    )
+    alone = leave_one_out(seeds[1].run, queries[1])
+    torch.testing.assert_close(found[1], alone, rtol=1e-2, atol=1e-5)
+
+
+def test_a_step_of_the_mnist_network(benchmark: BenchmarkFixture):
+    """An influence step takes at most 2.6 training steps (b = 64); the peer's step beside it."""
+    steps, rng = 8, np.random.default_rng(0)
+    samples = Samples(
+        torch.rand(64 * steps, 1, 28, 28), torch.tensor(rng.integers(10, size=64 * steps)), 10
+    )
+    recipe = SGD(FiveByFive(), 1, 64, learning_rate=0.05)
+
+    def train() -> Trajectory:
+        run = recipe.fit(samples, rng=np.random.default_rng(0)).trajectory
+        assert run is not None
+        return run
+
+    run = train()
+    u = query_gradient(run.objective, run.final, samples.rows(np.arange(64)))
+    training = seconds(train, 5 if benchmark.enabled else 1)
+    found = compare(
+        benchmark,
+        f"influence, MNIST net, {steps} steps",
+        lambda: sgd_influence(run, u),
+        lambda: literal_influence(run, u, steps=2),
+        times=steps / 2,
+    )
+    if benchmark.enabled:
+        ours = seconds(lambda: sgd_influence(run, u), 7)
+        print(
+            f"{1e3 * ours / steps:.1f} ms an influence step, {1e3 * training / steps:.1f} a "
+            f"training step: {ours / training:.2f} training steps"
+        )
+        assert ours <= 2.6 * training
+    seen = torch.unique(torch.cat([run.schedule.batch(steps - 1), run.schedule.batch(steps - 2)]))
+    expected = literal_influence(run, u, steps=2)
+    torch.testing.assert_close(found[seen], expected[seen], rtol=1e-2, atol=1e-6)

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from bench.cache import Cache, cache_root
 from bench.cell import Cell
-from bench.cli import EXIT_NONE_OK, EXIT_SOME_FAILED
+from bench.cli import EXIT_NONE_OK, EXIT_SOME_FAILED, EXIT_USAGE
 from bench.components import ConfigError, Shelf, did_you_mean
 from bench.plan import Plan, estimate, make_plan
 from bench.progress import Progress, status_table
@@ -28,6 +28,8 @@ from bench.settings import (
     results_root,
     with_axes,
 )
+
+ARGPARSE_USAGE = 2
 
 FAILURES = ("failed", "timeout", "memory", "crashed")
 
@@ -45,9 +47,19 @@ def run(arguments: Sequence[str]) -> int:
         hydra.main(config_path="pkg://earnest.conf", config_name="config", version_base="1.3")(
             _job
         )()
+    except SystemExit as stopped:  # Hydra's parser leaves with 2 on what it doesn't understand
+        if stopped.code == ARGPARSE_USAGE:
+            return EXIT_USAGE
+        raise
     finally:
         sys.argv = before
-    return max(_exit_codes, default=0)
+    return together(_exit_codes)
+
+
+def together(codes: Sequence[int]) -> int:
+    """The exit code of all jobs: no cell gave an answer only where that is so in each of them."""
+    worst = max(codes, default=0)
+    return EXIT_SOME_FAILED if worst == EXIT_NONE_OK and min(codes) != worst else worst
 
 
 def _ordered(arguments: Sequence[str]) -> list[str]:
@@ -100,7 +112,7 @@ def _job(config: DictConfig) -> None:
         _exit_codes.append(execute(from_hydra(config), Shelf(folders)))
     except ConfigError as error:
         print(f"earnest: {error}", file=sys.stderr)
-        _exit_codes.append(1)
+        _exit_codes.append(EXIT_USAGE)
 
 
 def execute(settings: Settings, shelf: Shelf) -> int:
@@ -118,11 +130,12 @@ def execute(settings: Settings, shelf: Shelf) -> int:
     if not left:
         print(f"{plan.suite}: nothing left to run ({len(plan.cells)} cells in {folder})")
     statuses = plan.counts(done)
-    if tried and not (tried["ok"] or tried["unsupported"]):
-        return EXIT_NONE_OK
     unfinished = tried and statuses["missing"]
-    failed = any(statuses[s] for s in FAILURES)
-    return EXIT_SOME_FAILED if plan.absent or unfinished or failed else 0
+    failed = plan.absent or unfinished or any(statuses[s] for s in FAILURES)
+    # A shard knows nothing of the others' answers: that a method has none is no failure there.
+    if tried and not statuses["ok"] and (failed or settings.n_shards == 1):
+        return EXIT_NONE_OK
+    return EXIT_SOME_FAILED if failed else 0
 
 
 def _run_left(

@@ -1,7 +1,8 @@
 """The command line: run, plan, list, show, failures, leaderboard, doctor.
 
 Exit codes: 0 all is well; 1 usage or configuration; 3 some cells failed, all others are
-written; 4 cells were tried and none gave an answer; 130 interrupted.
+written; 4 cells were tried and no cell has an answer, be it that all failed or that no method can;
+130 interrupted.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from bench.components import ConfigError
 
@@ -48,13 +50,21 @@ def run_command(arguments: Sequence[str]) -> int:
         return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+class _Parser(argparse.ArgumentParser):
+    """Leaves with `EXIT_USAGE` on what it doesn't understand, not with argparse's own 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
         prog="earnest", description="How earnest is an explanation of a machine-learning model?"
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def add(name: str, handler: Callable[..., int], text: str) -> argparse.ArgumentParser:
+    def add(name: str, handler: Callable[..., int], text: str) -> _Parser:
         command = commands.add_parser(
             name, help=text, description=text, formatter_class=argparse.RawDescriptionHelpFormatter
         )

@@ -13,6 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bench.app import together
+
 TOY = Path(__file__).parent / "toy"
 
 
@@ -75,6 +77,51 @@ def test_bad_methods_leave_records_and_the_rest_goes_on(earnest, tmp_path: Path)
     assert earnest("run", "experiment=toy_bad", "page=false", "seed=[0,1]").returncode == 3
     alone = earnest("run", "experiment=toy_bad", "page=false", "method=raises", "suite=alone")
     assert alone.returncode == 4
+
+
+def test_a_run_without_an_answer_says_so(earnest):
+    """Cells that no method can answer are no failures, and no success where there is nothing else.
+
+    A shard knows nothing of the others' answers: beside them it is one.
+    """
+    words = ("experiment=toy", "page=false", "seed=0")
+    assert earnest("run", *words, "method=refuses", "suite=none").returncode == 4
+    assert earnest("run", *words, "method=refuses", "suite=none").returncode == 0
+    assert earnest("run", *words, "method=[mean,refuses]", "suite=some").returncode == 0
+    sharded = ("method=refuses", "suite=shards", "n_shards=2", "shard=0,1")
+    assert earnest("run", "-m", *words, *sharded).returncode == 0
+
+
+def test_jobs_are_judged_together():
+    """Shards of one run: 4 only where no shard has an answer; the worst of the others."""
+    for codes, expected in (
+        ([], 0),
+        ([0, 0], 0),
+        ([4, 4], 4),
+        ([0, 4], 3),
+        ([3, 4], 3),
+        ([1, 0, 3], 3),
+        ([0, 1], 1),
+    ):
+        assert together(codes) == expected
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("leaderboard",),
+        ("leaderboard", "x", "--jsn"),
+        ("lst",),
+        ("list", "metods"),
+        ("run", "--nonsense", "experiment=toy"),
+        ("run", "experiment=toy", "-m", "--nonsense"),
+    ],
+)
+def test_usage_errors_are_1(earnest, words):
+    """As the README says, and not argparse's own 2."""
+    ran = earnest(*words)
+    assert ran.returncode == 1, ran.stderr
+    assert "Traceback" not in ran.stderr
 
 
 OUTSIDE = """

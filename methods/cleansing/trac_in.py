@@ -1,17 +1,18 @@
 """TracIn: what each row's steps did to the query's loss, summed over moments of the training."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from bench.data import Samples
 from bench.models.base import Capability
 from bench.models.influence import query_gradient, row_products
-from bench.models.trajectory import Trajectory
+from bench.models.trajectory import Objective, Trajectory
 from bench.tasks.cleansing import CleansingProblem, Influence
 
 from .row_gradients import all_products
@@ -28,8 +29,9 @@ class TracIn:
     Parameters
     ----------
     moments : `epochs`, the end of each epoch, for all rows, with that epoch's mean rate and the
-        divisor of a mean batch (TracInCP of the paper); `steps`, every step for the rows in it,
-        with its rate and divisor (the paper's idealised TracIn).
+        divisor of a mean batch (TracInCP of the paper), on inputs as they are; `steps`, every
+        step for the rows in it, with its rate and divisor, augmented as they were then (the
+        paper's idealised TracIn).
 
     References
     ----------
@@ -46,14 +48,31 @@ class TracIn:
         objective = problem.trajectory.objective
         values = torch.zeros(len(problem.train), dtype=problem.trajectory.final.dtype)
         if self.moments == "steps":
-            for flat, rows, rate in problem.trajectory.backwards():
+            for t, (flat, rows, rate) in countdown(problem.trajectory):
+                seen = as_seen(objective, rows, t // problem.trajectory.schedule.steps_per_epoch)
                 query = query_gradient(objective, flat, problem.validation)
-                values[rows] += rate / len(rows) * row_products(objective, flat, rows, query)
+                products = row_products(seen, flat, torch.arange(len(rows)), query)
+                values[rows] += rate / len(rows) * products
         else:
             for flat, rate in checkpoints(problem.trajectory):
                 query = query_gradient(objective, flat, problem.validation)
                 values += rate * all_products(objective, flat, query)
         return Influence(values.double().numpy())
+
+
+def countdown(
+    trajectory: Trajectory,
+) -> Iterator[tuple[int, tuple[Float[Tensor, " p"], Int[Tensor, " b"], float]]]:
+    """(t, (theta[t], S_t, rate_t)) from the last step to the first."""
+    return zip(reversed(range(len(trajectory.schedule))), trajectory.backwards(), strict=True)
+
+
+def as_seen(objective: Objective, rows: Int[Tensor, " b"], epoch: int) -> Objective:
+    """The objective of `rows` alone, augmented as training saw them in that epoch."""
+    samples = objective.samples
+    inputs = objective.inputs(rows, epoch)
+    shown = Samples(inputs, samples.targets[rows], samples.n_classes)
+    return replace(objective, samples=shown, augmentation=None)
 
 
 def checkpoints(trajectory: Trajectory) -> Iterator[tuple[Float[Tensor, " p"], float]]:

@@ -1,6 +1,6 @@
 """TracIn, Grad-Dot, Grad-Cos, self-influence and DataInf against their definitions."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -102,6 +102,28 @@ def test_trac_in_is_influence_without_curvature_where_the_query_is_linear(ask):
     query = query_gradient(objective, run.final, plain.validation)
     expected = sgd_influence(run, query, "none").double().numpy()
     np.testing.assert_allclose(values(TracIn("steps"), problem), expected, rtol=1e-4, atol=1e-7)
+
+
+def test_trac_in_sees_augmented_rows(ask):
+    """Every step is taken on the rows as training saw them then; epochs on rows as they are."""
+
+    @dataclass(frozen=True)
+    class Doubled:
+        def __call__(self, inputs, rows, epoch, seed):
+            return inputs * (1 + epoch)
+
+    plain = ask(SGD(MLP(), epochs=2, batch_size=60))
+    objective = replace(plain.trajectory.objective, augmentation=Doubled())
+    run = replace(plain.trajectory, objective=objective)
+    problem = replace(plain, model=replace(plain.model, trajectory=run))
+    expected = torch.zeros(60)
+    for t, flat in enumerate(thetas(run)[:2]):
+        query = query_gradient(objective, flat, problem.validation)
+        doubled = Samples((1 + t) * problem.train.inputs, problem.train.targets, 2)
+        seen = replace(objective, samples=doubled, augmentation=None)
+        expected += run.schedule.rates[t] / 60 * (one_by_one(seen, flat) @ query)
+    np.testing.assert_allclose(values(TracIn("steps"), problem), expected, rtol=1e-3, atol=1e-6)
+    np.testing.assert_array_equal(values(TracIn(), problem), values(TracIn(), plain))
 
 
 def test_dot_and_cosine(ask):

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from bench.data import Samples
+from bench.models.chunks import row_blocks
 from bench.models.linearised import Linearised, linearised
 from bench.models.optimiser import After, Optimiser
 from bench.models.smoothing import with_smoothed_kinks
@@ -25,17 +26,28 @@ def mean_losses(
     objective: Objective, flats: Float[Tensor, "m p"], samples: Samples
 ) -> Float[Tensor, " m"]:
     """Mean loss of `m` models on `samples`, without the penalty of training."""
-    found = objective.outputs(flats, samples.inputs)
-    return objective.loss(found, samples.targets).mean(1)
+    sums = [_losses(objective, flats, samples, rows).sum(1) for rows in row_blocks(samples.inputs)]
+    return torch.stack(sums).sum(0) / len(samples)
 
 
 def query_gradient(
     objective: Objective, flat: Float[Tensor, " p"], samples: Samples
 ) -> Float[Tensor, " p"]:
     """Gradient of the mean loss on `samples` at the parameters `flat`."""
-    flats = flat.detach()[None].requires_grad_()
-    (gradients,) = torch.autograd.grad(mean_losses(objective, flats, samples).sum(), flats)
-    return gradients[0]
+    gradient = torch.zeros_like(flat)
+    # Block by block: ten thousand pictures at once would take a gigabyte.
+    for rows in row_blocks(samples.inputs):
+        flats = flat.detach()[None].requires_grad_()
+        total = _losses(objective, flats, samples, rows).sum() / len(samples)
+        gradient += torch.autograd.grad(total, flats)[0][0]
+    return gradient
+
+
+def _losses(
+    objective: Objective, flats: Float[Tensor, "m p"], samples: Samples, rows: Tensor
+) -> Float[Tensor, "m b"]:
+    found = objective.outputs(flats, samples.inputs[rows])
+    return objective.loss(found, samples.targets[rows])
 
 
 def weighted_double_backward(
@@ -155,10 +167,16 @@ def removal_changes(
     keep = torch.ones(len(rows) + 1, len(trajectory.objective.samples), dtype=torch.bool)
     # The first run keeps all rows: the same program as the others, hence the same round-off.
     keep[torch.arange(1, len(keep)), rows] = False
-    finals = trajectory.retrain(keep)
+    return changes(trajectory.objective, trajectory.retrain(keep), samples)
+
+
+def changes(
+    objective: Objective, flats: Float[Tensor, "m_plus_1 p"], samples: Samples
+) -> Float[Tensor, " m"]:
+    """Mean losses on `samples` minus that of the first model."""
     with torch.no_grad():
-        parts = [mean_losses(trajectory.objective, some, samples) for some in finals.split(64)]
-    losses = torch.cat(parts)
+        # Some models at a time: what goes through a stack of all would fill the memory.
+        losses = torch.cat([mean_losses(objective, some, samples) for some in flats.split(64)])
     return losses[1:] - losses[0]
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bench.data import Samples
 from bench.models.chain import Chain
-from bench.models.influence import Hessian, first_step, mean_losses, walk_back
+from bench.models.influence import Hessian, changes, first_step, walk_back
 from bench.models.linearised import chained
 from bench.models.optimiser import PLAIN, After, Before, Optimiser
 from bench.models.smoothing import with_smoothed_kinks
@@ -171,13 +171,8 @@ def leave_one_outs(
     # The first model of a run keeps all rows: the same program as the others.
     keep = torch.cat([torch.ones(1, n, dtype=torch.bool), ~torch.eye(n, dtype=torch.bool)])
     finals = retrain_many(trajectories, keep.expand(len(trajectories), -1, -1))
-    losses = torch.stack(
-        [
-            mean_losses(trajectory.objective, flats, own)
-            for trajectory, flats, own in zip(trajectories, finals, samples, strict=True)
-        ]
-    )
-    return losses[:, 1:] - losses[:, :1]
+    runs = zip(trajectories, finals, samples, strict=True)
+    return torch.stack([changes(run.objective, flats, own) for run, flats, own in runs])
 
 
 def _together(trajectories: Sequence[Trajectory]) -> Together:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bench.models.base import Capability
 from bench.models.chain import Chain
-from bench.models.influence import leave_one_out_flops, mean_losses, query_gradient
+from bench.models.influence import changes, leave_one_out_flops, query_gradient
 from bench.models.optimiser import PLAIN
 from bench.models.trajectory import Objective, Trajectory
 from bench.tasks.base import Unsupported
@@ -54,10 +54,7 @@ class AccSGDIE:
             values = moved @ query_gradient(objective, trajectory.final, problem.validation)
         else:
             stack = trajectory.final + torch.cat([torch.zeros_like(moved[:1]), moved])
-            with torch.no_grad():
-                parts = [mean_losses(objective, s, problem.validation) for s in stack.split(64)]
-            losses = torch.cat(parts)
-            values = losses[1:] - losses[0]
+            values = changes(objective, stack, problem.validation)
         return Influence(values.double().numpy())
 
 

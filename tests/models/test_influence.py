@@ -294,6 +294,22 @@ def test_a_row_that_was_never_seen_did_nothing():
     assert leave_one_out(trajectory, validation)[4] == pytest.approx(0, abs=1e-14)
 
 
+def test_many_pictures_go_through_in_blocks(monkeypatch):
+    """Mean losses and the query's gradient of 20 pictures are those of all at once."""
+    monkeypatch.setattr("bench.models.chunks.PIXELS", 6 * 16)
+    monkeypatch.setattr("bench.models.chunks.FEWEST_IMAGES", 6)
+    trajectory, _ = recorded(CNN((2,), 3), 2, shape=(1, 4, 4))
+    pictures = Samples(torch.randn(20, 1, 4, 4).double(), torch.arange(20) % 2, 2)
+    flats = trajectory.snapshots[:3].clone().requires_grad_()
+    outputs = trajectory.objective.outputs(flats, pictures.inputs)
+    expected = row_losses(outputs, pictures.targets).mean(1)
+    (gradient,) = torch.autograd.grad(expected[2], flats)
+    found = mean_losses(trajectory.objective, flats.detach(), pictures)
+    torch.testing.assert_close(found, expected.detach())
+    blocks = query_gradient(trajectory.objective, trajectory.snapshots[2], pictures)
+    torch.testing.assert_close(blocks, gradient[2])
+
+
 def test_the_cost_of_leave_one_out():
     """6 p E n^2 for linear layers, biases apart."""
     samples = Samples(torch.randn(20, 6), torch.arange(20) % 3, 3)

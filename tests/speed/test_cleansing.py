@@ -10,9 +10,12 @@ Data are random numbers in the shape of the paper's; CPU seconds, medians, one t
 
 import copy
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +35,29 @@ from bench.models.trajectory import Trajectory
 torch.set_num_threads(1)
 
 N, SEEDS = 200, 30
+BOUND = 2**30
+"""Resident bytes of an influence pass over MNIST, Python, torch and the data among them."""
+
+PROGRAM = """
+import resource, sys
+import numpy as np, torch
+from bench.data import Samples
+from bench.models.augmentation import CropFlip
+from bench.models.influence import query_gradient, sgd_influence
+from bench.models.paper_networks import FiveByFive
+from bench.models.sgd import SGD
+
+torch.set_num_threads(1)
+train = Samples(torch.rand(50_000, 1, 28, 28), torch.arange(50_000) % 10, 10)
+recipe = SGD(
+    FiveByFive(), 1, 64, 0.05, augmentation=CropFlip(2, False), checkpoints="every_epoch"
+)
+run = recipe.fit(train, rng=np.random.default_rng(0)).trajectory
+query = query_gradient(run.objective, run.final, train.rows(np.arange(10_000)))
+assert torch.isfinite(sgd_influence(run, query)).all()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
 RETRAINED = 8
 """Networks that the peer trains one by one; the time of 201 is that many times as long."""
 
@@ -273,3 +299,21 @@ def test_a_step_of_the_mnist_network(benchmark: BenchmarkFixture):
     seen = torch.unique(torch.cat([run.schedule.batch(steps - 1), run.schedule.batch(steps - 2)]))
     expected = literal_influence(run, u, steps=2)
     torch.testing.assert_close(found[seen], expected[seen], rtol=1e-2, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_memory_of_a_pass_over_mnist():
+    """50,000 rows, a model an epoch kept and the epoch replayed: one of the twenty epochs.
+
+    Each of the others adds 54 KiB, its model.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    peak = int(done.stdout)
+    print(f"\ninfluence, full MNIST, every_epoch: {peak / 2**20:.0f} MiB at most")
+    assert peak < BOUND

@@ -20,7 +20,11 @@ KINDS = ("*.py", "*.html", "*.css", "*.js")
 
 
 def publish(suite: Path) -> Path:
-    """Write a suite's page, table and figures where its records have changed; the page's path."""
+    """Write a suite's page, tables and figures where its records have changed; the page's path.
+
+    The tables are `leaderboard.csv` and, where there is something to compare, `agreement.csv` and
+    `references.csv`, see `bench.board.agreement`.
+    """
     digest = _digest(suite)
     stamp, page = suite / STAMP, suite / PAGE
     if page.is_file() and stamp.is_file() and stamp.read_text() == digest:
@@ -32,6 +36,11 @@ def publish(suite: Path) -> Path:
     records, table = _read(suite, digest)
     figures = draw(records, suite / FIGURES)
     _write(suite / TABLE, as_csv(table[list(FIELDS)]))
+    for name, alike in _alike(records).items():
+        if len(alike):
+            _write(suite / f"{name}.csv", as_csv(alike))
+        else:
+            (suite / f"{name}.csv").unlink(missing_ok=True)
     _write(page, render(suite.resolve().name, records, table, figures))
     _write(stamp, digest)
     return page
@@ -45,10 +54,16 @@ def leaderboard(suite: Path) -> "pd.DataFrame":
 
 
 def as_json(suite: Path) -> str:
-    """The leaderboard of a suite as a list of objects."""
+    """An object of lists of objects: `leaderboard`, and the tables of `bench.board.agreement`.
+
+    `agreement` holds Kendall's tau between two methods' rankings of the features, `references`
+    that between the rankings of the methods under two references.
+    """
     from bench.board.table import as_json
 
-    return as_json(leaderboard(suite))
+    tables = {"leaderboard": leaderboard(suite), **_alike(_read(suite, _digest(suite))[0])}
+    texts = [f'"{name}": {as_json(table)}' for name, table in tables.items()]
+    return "{" + ",\n".join(texts) + "}"
 
 
 def as_csv(suite: Path) -> str:
@@ -63,6 +78,13 @@ def summary(suite: Path) -> str:
     from bench.board.table import as_text
 
     return as_text(_read(suite, _digest(suite))[1])
+
+
+def _alike(records: list[Any]) -> "dict[str, pd.DataFrame]":
+    """The tables of rankings that agree, by the names of their files."""
+    from bench.board.agreement import agreement_table, reference_table
+
+    return {"agreement": agreement_table(records), "references": reference_table(records)}
 
 
 @lru_cache(maxsize=1)

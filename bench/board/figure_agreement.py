@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from jaxtyping import Float
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
+from bench.board.agreement import Matrix, agreements
 from bench.board.panels import (
     MATRIX,
     Sketch,
-    array,
     by_rank,
     drawing,
     entitle,
@@ -18,15 +17,13 @@ from bench.board.panels import (
     left_out,
     plain_names,
 )
-from bench.board.statistics import mean_of_finite, taus
+from bench.board.statistics import mean_of_finite
 from bench.record import Record
 
 PANELS, ACROSS, TOLD = 4, 2, 24
 """Matrices drawn at most, how many stand in a row, and from how many methods on colour alone
 tells the numbers.
 """
-
-Matrix = Float[np.ndarray, "k k"]
 
 
 def agreement_matrix(records: Sequence[Record]) -> Iterator[Sketch]:
@@ -77,33 +74,10 @@ def agreement_matrix(records: Sequence[Record]) -> Iterator[Sketch]:
 
 def _by_data(records: Sequence[Record], methods: Sequence[str]) -> dict[str, Matrix]:
     """Data set and model -> the mean agreement over its settings and seeds."""
-    cells: dict[tuple[str, str, int], dict[str, Float[np.ndarray, "n p"]]] = {}
-    for record in records:
-        values = _values(record)
-        if values is not None and record.method in methods:
-            cell = (f"{record.dataset} · {record.model}", record.setting, record.seed)
-            cells.setdefault(cell, {})[record.method] = values
-    found: dict[str, list[Matrix]] = {}
-    for (data, _, _), known in cells.items():
-        found.setdefault(data, []).append(_matrix(known, methods))
-    return {data: mean_of_finite(np.stack(matrices)) for data, matrices in found.items()}
-
-
-def _matrix(known: dict[str, Float[np.ndarray, "n p"]], methods: Sequence[str]) -> Matrix:
-    """Those of one cell; NaN for methods that have no values of the first one's shape."""
-    shape = next(iter(known.values())).shape
-    nothing = np.full(shape, np.nan)
-    fitting = [known[m] if m in known and known[m].shape == shape else nothing for m in methods]
-    return taus(np.stack(fitting))
-
-
-def _values(record: Record) -> Float[np.ndarray, "n p"] | None:
-    rows = record.details.get("values")
-    if not isinstance(rows, list):
-        return None
-    found = [row for values in rows if (row := array(values)) is not None]
-    same = len(found) == len(rows) > 0 and len({len(row) for row in found}) == 1
-    return np.stack(found) if same and len(found[0]) > 1 else None
+    return {
+        f"{dataset} · {model}": mean_of_finite(np.stack(matrices))
+        for (dataset, model), matrices in agreements(records, methods).items()
+    }
 
 
 def _clustered(matrix: Matrix) -> list[int]:

@@ -3,14 +3,14 @@
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator
 
 from bench.board.panels import (
     COLOURS,
@@ -34,6 +34,8 @@ Box = tuple[float, float, float, float]
 NAME_SIZE = 8.0
 ROWS = 4
 """Data sets drawn at most."""
+NAMED = ((10, (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)), (100, (1.0, 3.0)), (math.inf, (1.0,)))
+"""Multiples of a power of ten that are named on an axis which spans at most so much."""
 TICKS = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 1)
 NEAR = 0.004
 """How near to 1 the score's axis still tells scores apart."""
@@ -76,7 +78,8 @@ def against_costs(records: Sequence[Record]) -> Iterator[Sketch]:
             entitle(panel, "" if j else data, "")
             panel.set(xlabel=name if i == len(shown) - 1 else "", ylabel="" if j else short(metric))
             _draw_front(panel, points)
-            panel.xaxis.set_major_formatter(_count if j else _time)
+            if points:
+                _label(panel, _count if j else _time)
     figure.draw_without_rendering()  # the layout is known from here on
     for row, panels in zip(axes, shown.values(), strict=True):
         for panel, points in zip(row, panels, strict=True):
@@ -126,7 +129,7 @@ def call_budget(records: Sequence[Record]) -> Iterator[Sketch]:
             zorder=1,
         )
         panel.set(xscale="log", xlabel="model calls per instance")
-        panel.xaxis.set_major_formatter(_count)
+        _label(panel, _count)
         panel.set_ylabel(short(metric) if i % across == 0 else "")
         _stretch(panel)
     legend(figure, axes.flat)
@@ -195,12 +198,23 @@ def _draw_front(axes: Axes, points: Sequence[Point]) -> None:
     _stretch(axes)
 
 
-def _time(seconds: float, _: int) -> str:
-    return f"{1e6 * seconds:.0f} µs" if seconds < 1e-3 else seconds_text(seconds).replace(".0", "")
+def _label(axes: Axes, text: Callable[[float, float], str]) -> None:
+    """Name powers of ten on the axis of costs, and more numbers where it spans few of them."""
+    low, high = axes.get_xlim()
+    span = high / low
+    axes.xaxis.set_major_locator(LogLocator(subs=next(s for most, s in NAMED if span <= most)))
+    axes.xaxis.set_major_formatter(text)
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _count(calls: float, _: int) -> str:
-    return f"{calls:,.0f}" if calls >= 1 else ""
+def _time(seconds: float, _: float) -> str:
+    return f"{1e6 * seconds:.3g} µs" if seconds < 1e-3 else seconds_text(seconds).replace(".0", "")
+
+
+def _count(calls: float, _: float) -> str:
+    if calls < 1:
+        return ""
+    return f"{calls:,.0f}" if calls >= 10 else f"{calls:g}"
 
 
 def _stretch(axes: Axes) -> None:

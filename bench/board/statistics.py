@@ -226,4 +226,5 @@ def taus(values: Float[np.ndarray, "k n p"]) -> Float[np.ndarray, "k k"]:
         with np.errstate(invalid="ignore", divide="ignore"):
             unit = signs / size
         found.append(unit @ unit.T)
-    return mean_of_finite(np.stack(found))
+    clipped: np.ndarray = np.clip(mean_of_finite(np.stack(found)), -1, 1)
+    return clipped

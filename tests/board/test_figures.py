@@ -153,6 +153,30 @@ def test_ranks_want_problems_enough(make: Make, tmp_path: Path):
     assert not list(figure_ranks.mean_ranks([r for r in records if r.dataset != "data 5"]))
 
 
+@pytest.mark.parametrize(("low", "high"), [(300, 450), (30, 60), (2, 3), (11, 110), (2, 9e4)])
+def test_costs_are_named_in_plain_numbers(low: float, high: float, make: Make):
+    """At least two on each axis, and none as a formula, also within a power of ten."""
+    calls = np.geomspace(low, high, 4).round().astype(int).tolist()
+    records = [
+        replace(make(method=f"m{i}", value=0.1 * i), calls={"forward": c}, cpu_seconds=c / 1e3)
+        for i, c in enumerate(calls)
+    ]
+    (sketch,) = figure_costs.against_costs(records)
+    sketch.drawing.draw_without_rendering()
+    for axes in sketch.drawing.axes:
+        least, most = axes.get_xlim()
+        shown = [
+            label.get_text()
+            for minor in (False, True)
+            for label, at in zip(
+                axes.get_xticklabels(minor=minor), axes.get_xticks(minor=minor), strict=True
+            )
+            if least <= at <= most and label.get_text()
+        ]
+        assert 2 <= len(set(shown)) == len(shown) <= 7, shown
+        assert not any("$" in text for text in shown)
+
+
 def test_the_front_holds_what_no_cheaper_method_equals():
     """Points are on the Pareto front exactly if no other is as cheap and as good."""
     rng = np.random.default_rng(0)

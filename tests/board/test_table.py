@@ -12,10 +12,12 @@ import pytest
 from scipy import stats
 
 from bench import board
+from bench.board.agreement import AGREEMENT, REFERENCES, agreement_table, reference_table
 from bench.board.command import command_of, hydra_text
 from bench.board.rows import current, rows
 from bench.board.table import FIELDS, as_csv, as_json, as_text, leaderboard, ranked, seconds_text
 from bench.record import Record, write
+from bench.scores.rank_agreement import kendall_tau
 
 Make = Callable[..., Record]
 
@@ -119,14 +121,66 @@ def test_a_metric_that_only_describes_is_not_ranked(make: Make):
 
 
 def test_json_has_exactly_the_promised_fields(suite: Path):
-    """A list of objects; null where there is no number."""
-    objects = json.loads(board.as_json(suite))
+    """Lists of objects; null where there is no number."""
+    tables = json.loads(board.as_json(suite))
+    assert list(tables) == ["leaderboard", "agreement", "references"]
+    objects = tables["leaderboard"]
     assert all(tuple(o) == FIELDS for o in objects)
     assert {o["dataset"] for o in objects} >= {"all", "digits", "wine"}
     lacking = [o for o in objects if o["method"] == "exact_optimum" and o["mean"] is None]
     assert lacking
     assert all(o["low"] is None and o["coverage"] < 1 for o in lacking)
     assert all(o["low"] <= o["mean"] <= o["high"] for o in objects if o["low"] is not None)
+
+
+def test_agreement_is_a_table_as_well(suite: Path, records: list[Record]):
+    """In JSON and beside the leaderboard: the numbers of the figures, from the definition."""
+    board.publish(suite)
+    for name, fields in (("agreement", AGREEMENT), ("references", REFERENCES)):
+        objects = json.loads(board.as_json(suite))[name]
+        assert all(tuple(o) == fields for o in objects)
+        lines = list(csv.DictReader(io.StringIO((suite / f"{name}.csv").read_text())))
+        assert [line["tau"] for line in lines] == [str(o["tau"]) for o in objects]
+    pair = {"dataset": "wine", "method": "kernel_shap", "other": "occlusion"}
+    found = agreement_table(records)
+    (one,) = found[(found[list(pair)] == pair.values()).all(axis=1)].to_dict("records")
+    cells = {}
+    for record in records:
+        if (record.task, record.dataset) == ("attribution", "wine"):
+            values = np.array(record.details.get("values", []))
+            cells.setdefault((record.setting, record.seed), {})[record.method] = values
+    by_hand = [
+        kendall_tau(*rows)
+        for cell in cells.values()
+        for rows in zip(cell["kernel_shap"], cell["occlusion"], strict=True)
+    ]
+    assert one["tau"] == pytest.approx(np.mean(by_hand))
+    assert (one["task"], one["model"], one["cells"]) == ("attribution", "mlp", 8)
+    overall = found[(found.dataset == "all") & (found.method == "exact_optimum")]
+    assert set(overall.cells) == {2}
+
+
+def test_controls_do_not_make_references_agree(make: Make):
+    """Three methods in the opposite order agree by -1, whatever the best and the worst do."""
+    scores = {"exact_optimum": (1, 1), "a": (0.9, 0.7), "b": (0.8, 0.8), "c": (0.7, 0.9)}
+    records = [
+        make(method=method, settings={"reference": reference}, value=float(value[i]))
+        for method, value in {**scores, "random": (0, 0)}.items()
+        for i, reference in enumerate(("mean", "zero"))
+    ]
+    (row,) = reference_table(records).to_dict("records")
+    assert (row["reference"], row["other"]) == ("mean", "zero")
+    assert (row["tau"], row["methods"]) == (-1, 3)
+
+
+@pytest.mark.parametrize("values", [3, [], [3], [[1.0], [2.0]], [[None, 1.0]], [["x", {}]], None])
+def test_odd_values_agree_with_nothing(values: object, make: Make, tmp_path: Path):
+    """A stranger's details may hold anything; there is no table where nothing is comparable."""
+    for method in ("a", "b"):
+        write(make(method=method, value=0.5, details={"values": values}), tmp_path)
+    board.publish(tmp_path)
+    assert not (tmp_path / "agreement.csv").exists()
+    assert json.loads(board.as_json(tmp_path))["agreement"] == []
 
 
 def test_csv_holds_no_formulas(make: Make):

@@ -115,10 +115,18 @@ def run_cells(
 
 
 def _imports(cells: Sequence[Cell]) -> list[str]:
-    """The packages that some of these cells' methods load when they are asked."""
-    named = {config["_target_"]: config for config in (cell.method.config for cell in cells)}
-    found = {name for config in named.values() for name in getattr(target(config), "imports", ())}
-    return sorted(name for name in found if find_spec(name.partition(".")[0]))
+    """What these cells' workers would import one by one: tasks, methods, and their packages.
+
+    Of the modules only those that come with earnest: others may do anything when imported.
+    """
+    configs = [each.config for cell in cells for each in (cell.task, cell.method)]
+    targets = {str(config["_target_"]): config for config in configs}
+    modules = {name.rpartition(".")[0] for name in targets}
+    late = {name for config in targets.values() for name in getattr(target(config), "imports", ())}
+    return [
+        *sorted(name for name in modules if name.startswith(("bench.", "earnest."))),
+        *sorted(name for name in late if find_spec(name.partition(".")[0])),
+    ]
 
 
 class _Lanes:

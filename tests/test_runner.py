@@ -24,5 +24,9 @@ def test_packages_that_methods_name_are_loaded_once(
     here = {"captum", "zennit"}
     monkeypatch.setattr(runner, "find_spec", lambda name: name if name in here else None)
     planned = cells(tmp_path, "lime", "captum_lime", "captum_saliency", "shap_kernel")
-    assert runner._imports(planned) == ["captum.attr"]
-    assert runner._imports(cells(tmp_path, "occlusion")) == []
+    methods = ("captum_gradient", "captum_perturbation", "lime", "shap_perturbation")
+    assert runner._imports(planned) == [
+        "bench.tasks.attribution",
+        *(f"earnest.methods.attribution.{name}" for name in methods),
+        "captum.attr",
+    ]

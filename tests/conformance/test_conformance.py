@@ -14,6 +14,7 @@ CONTROL = "a control knows nothing and has no source"
 ONE_STREAM = "the package draws for all instances at once, so each one's noise hangs on the others"
 BLIND = "it never sees a label, and the truth is which labels are wrong"
 NO_CONVOLUTION = "Unsupported: the tiny problem's network has no convolutions"
+ONE_PRICE = "one lambda parts the features in two, and those of a part tie"
 EXCUSES = {
     ("attribution", "captum_gradient_shap", "check_rows_are_independent"): ONE_STREAM,
     ("attribution", "captum_smooth_grad", "check_rows_are_independent"): ONE_STREAM,
@@ -27,6 +28,8 @@ EXCUSES = {
     ("attribution", "grad_cam_plus_plus", "check_answers"): NO_CONVOLUTION,
     ("attribution", "hires_cam", "check_answers"): NO_CONVOLUTION,
     ("attribution", "layer_cam", "check_answers"): NO_CONVOLUTION,
+    ("attribution", "c_efs_paper", "check_known_truth"): ONE_PRICE,
+    ("attribution", "c_ifs_paper", "check_known_truth"): ONE_PRICE,
     ("attribution", "pertmap_lp", "check_known_truth"): (
         "a linear programme ends at corners, where most features tie"
     ),

@@ -147,10 +147,16 @@ class Pool:
 
 @dataclass(frozen=True)
 class Activation:
-    """An activation and its derivatives."""
+    """An activation."""
 
     module: nn.Module
-    curve: Curve
+
+    @property
+    def curve(self) -> Curve:
+        """Its derivatives; functions, which a problem sent to another process can't hold."""
+        found = curve_of(self.module)
+        assert found is not None
+        return found
 
 
 Layer = Dense | Convolution | Scale | Standardise | Pool | Activation | nn.Flatten
@@ -191,8 +197,7 @@ def _layers(layer: nn.Module) -> list[Layer] | None:
     if isinstance(layer, nn.MaxPool2d):
         usual = (layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.ceil_mode)
         return [Pool()] if usual in ((2, 2, 0, 1, False), ((2, 2), (2, 2), 0, 1, False)) else None
-    curve = curve_of(layer)
-    return None if curve is None else [Activation(layer, curve)]
+    return None if curve_of(layer) is None else [Activation(layer)]
 
 
 def _plain(layer: nn.Conv2d) -> bool:

@@ -231,9 +231,13 @@ def test_rows_are_counted():
     assert passed.forward == passed.backward == 5 * N * EPOCHS
 
 
-def test_a_run_is_small_when_pickled():
+@pytest.mark.parametrize(
+    ("architecture", "shape"), [(MLP((4,)), (3,)), (CNN((2, 2), 3), (1, 4, 4))]
+)
+def test_a_run_is_small_when_pickled(architecture, shape):
     """A problem goes to a file for each cell: the run takes its own numbers and little more."""
-    trajectory = run(*small())
+    trajectory = run(*small(architecture, shape))
+    trajectory.retrain(torch.ones(2, N, dtype=torch.bool))
     assert len(pickle.dumps(trajectory)) < 10_000 + trajectory.snapshots.numel() * 8
     again = pickle.loads(pickle.dumps(trajectory))
     assert torch.equal(again.schedule.batch(5), trajectory.schedule.batch(5))

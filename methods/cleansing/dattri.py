@@ -1,7 +1,8 @@
 """An attributor of the package dattri: TRAK, EK-FAC, DVEmb, Arnoldi and its other ones."""
 
+import contextlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -96,9 +97,12 @@ class Dattri:
         known = {"regularization": self.damping, "damping": self.damping, "seed": seed}
         given = {name: value for name, value in known.items() if name in taken}
         module = _network(problem)
+        if self.attributor == "EKFAC":
+            module = _without_biases(module)
         made = kind(_explained(module, problem), **{**given, **self.options})
         train = _loader(problem, problem.train)
-        made.cache(train)
+        with _turned_into_eigenvectors():
+            made.cache(train)
         found: Tensor = made.attribute(train, _whole(problem.validation))
         return found[:, 0] / len(problem.train)
 
@@ -149,6 +153,51 @@ class Dattri:
 def _network(problem: CleansingProblem) -> nn.Module:
     """A copy of the trained network for the package to change."""
     return with_parameters(problem.trajectory.objective.module, problem.trajectory.final)
+
+
+@contextlib.contextmanager
+def _turned_into_eigenvectors() -> Iterator[None]:
+    """The package's EK-FAC turns gradients by the rows of matrices whose columns are the
+    eigenvectors: meanwhile it is handed their transposes."""
+    fisher: Any = package("dattri.func.fisher")
+    estimated = fisher.estimate_eigenvector
+
+    def transposed(covariances: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Any]:
+        return {name: (a.T, s.T) for name, (a, s) in estimated(covariances).items()}
+
+    fisher.estimate_eigenvector = transposed
+    try:
+        yield
+    finally:
+        fisher.estimate_eigenvector = estimated
+
+
+class _WithOne(nn.Module):
+    """A linear layer whose bias is the weight of a constant input.
+
+    The package's EK-FAC reshapes a layer's weights and biases, one after the other, into the
+    matrix of such a layer, which tears them apart.
+    """
+
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__()
+        self.joined = nn.Linear(layer.in_features + 1, layer.out_features, bias=False)
+        with torch.no_grad():
+            self.joined.weight.copy_(torch.cat([layer.weight, layer.bias[:, None]], dim=1))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        found: Tensor = self.joined(torch.cat([inputs, torch.ones_like(inputs[..., :1])], dim=-1))
+        return found
+
+
+def _without_biases(module: nn.Module) -> nn.Module:
+    """The same function, the biases of linear layers weights of a constant input."""
+    for name, part in list(module.named_children()):
+        if isinstance(part, nn.Linear) and part.bias is not None:
+            module.add_module(name, _WithOne(part))
+        else:
+            _without_biases(part)
+    return module
 
 
 def _task(module: nn.Module, loss: Loss, target: Loss) -> Any:

@@ -61,6 +61,26 @@ def test_ek_fac_with_a_large_damping_is_grad_dot(ask):
     np.testing.assert_allclose(found, values(GradDot(), problem), rtol=1e-2, atol=1e-4)
 
 
+def test_ek_fac_by_its_factors(ask):
+    """One layer: eigenvectors of the covariances of its inputs (and a 1) and of its outputs'
+    gradients, the eigenvalues the mean squares of the gradients turned that way."""
+    problem = ask(replace(LOGISTIC, single_logit=False, weight_decay=0.0), n_classes=3)
+    inputs = torch.cat([problem.train.inputs, torch.ones(60, 1)], dim=1).double()
+    weight, bias = problem.model.module[-1].weight, problem.model.module[-1].bias
+    layer = torch.cat([weight, bias[:, None]], dim=1).detach().double()
+    errors = (inputs @ layer.T).softmax(1) - torch.eye(3)[problem.train.targets]
+    each = errors[:, :, None] * inputs[:, None]
+    turn_in = torch.linalg.eigh(inputs.T @ inputs / 60).eigenvectors
+    turn_out = torch.linalg.eigh(errors.T @ errors / 60).eigenvectors
+    turned = turn_out.T @ each @ turn_in
+    asked = torch.cat([problem.validation.inputs, torch.ones(60, 1)], dim=1).double()
+    wrong = (asked @ layer.T).softmax(1) - torch.eye(3)[problem.validation.targets]
+    query = turn_out.T @ (wrong.T @ asked / 60) @ turn_in
+    expected = (turned * query / (turned.square().mean(0) + 0.1)).sum((1, 2)) / 60
+    found = values(Dattri("EKFAC", 0.1), problem)
+    np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-5)
+
+
 def test_trak_without_projection_by_its_formula(ask):
     """phi_t' (Phi' Phi + damping I)^-1 phi_j (1 - p_j), the mean over the query, with phi the
     gradients of the log-odds of the right class over the square root of their number."""

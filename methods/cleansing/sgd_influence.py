@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import torch
 
 from bench.models.base import Capability
 from bench.models.influence import Hessian, query_gradient, sgd_influence
@@ -25,6 +26,11 @@ class SGDInfluence:
     epochs : only the last so many epochs count (the paper's "last epoch" is 1); all unless given.
     kink_smoothing : beta of a softplus whose second derivative stands for that of each ReLU,
         which autograd takes for 0; not smoothed unless given.
+
+    Raises
+    ------
+    FloatingPointError
+        where the query's gradient overflows on its way back.
 
     References
     ----------
@@ -56,4 +62,9 @@ class SGDInfluence:
             epochs=self.epochs,
             kink_smoothing=self.kink_smoothing,
         )
+        if not torch.isfinite(values).all():
+            raise FloatingPointError(
+                "influence grew beyond all numbers on its way back through the run: train for "
+                "fewer epochs, at a lower rate, or take epochs=1"
+            )
         return Influence(values.double().numpy())

@@ -65,6 +65,16 @@ def test_dividing_the_hessian_once_more_brings_it_near_to_none():
     assert np.abs(divided - none).max() < np.abs(divided - exact).max() / 3
 
 
+def test_an_overflow_is_told(ask):
+    """A run whose every step stretches the query a thousandfold: no value is better than NaN."""
+    asked = ask(SGD(MLP(), epochs=10, batch_size=10, single_logit=True))
+    schedule = asked.trajectory.schedule
+    steep = replace(asked.trajectory, schedule=replace(schedule, rates=(1e4,) * len(schedule)))
+    asked = replace(asked, model=replace(asked.model, trajectory=steep))
+    with pytest.raises(FloatingPointError, match="train for fewer epochs"):
+        SGDInfluence().explain(asked, rng=RNG(0))
+
+
 def test_wrong_numbers_are_refused():
     """No epochs, or a negative softness, are named."""
     with pytest.raises(ValueError, match="epochs=0: wanted more than 0, or nothing"):

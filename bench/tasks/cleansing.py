@@ -2,7 +2,7 @@
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from typing import Any, ClassVar
@@ -11,7 +11,17 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from bench.data import Data, Samples, encode, flip_labels, read_scheme, split
+from bench.data import (
+    Data,
+    Noise,
+    Samples,
+    corrected,
+    encode,
+    label_noise,
+    read_scheme,
+    split,
+    wrong_labels,
+)
 from bench.models.base import Model, Recipe
 from bench.models.influence import leave_one_out, leave_one_out_flops
 from bench.models.network import MLP
@@ -33,7 +43,9 @@ class CleansingSetting:
     ----------
     split : a scheme of `bench.data.split`. Half of the validation rows is the query that
         methods see, the other half chooses how many rows to remove.
-    flip : share of the training rows that get a wrong label.
+    flip : share of the training rows that get a wrong label, beside those that the data set
+        knows to be wrong.
+    noise : which rows, and which label, see `bench.data.label_noise`.
     removals : how many rows are removed, as `percent 0.5/1/2` of the training rows; removing
         none is always among them.
     random_draws : random orders of removal to compare with.
@@ -46,6 +58,7 @@ class CleansingSetting:
 
     split: str = "percent 60/20/20"
     flip: float = 0.0
+    noise: Noise = "uniform"
     removals: str = "percent 0.5/1/2/5/10/20"
     random_draws: int = 5
     truth_flops: float = 3e10
@@ -112,7 +125,7 @@ class Held:
     removed : how many rows are removed, the first count 0.
     random : curves of random orders of removal.
     truth : the true leave-one-out on the query, None where it is too dear.
-    flipped : the training rows whose labels are wrong on purpose.
+    flipped : the training rows whose labels are wrong, on purpose or as the data set has them.
     rows : place of each training row in the data set.
     extremes : see `CleansingSetting`.
     """
@@ -196,7 +209,7 @@ class Cleansing:
             "none",
             (0.0, 1.0),
             "",
-            "area under the ROC curve of finding the flipped labels by small values; finding "
+            "area under the ROC curve of finding the wrong labels by small values; finding "
             "wrong labels isn't finding harmful ones",
             "earnest",
         ),
@@ -205,6 +218,8 @@ class Cleansing:
     def refuses(self, data: Data | None, setting: CleansingSetting) -> str | None:
         if data is not None and not data.class_names:
             return "cleansing scores accuracy: it needs classes"
+        if data is not None and setting.flip and setting.noise == "group" and not data.sensitive:
+            return "noise 'group' wants a sensitive attribute: this data set has none"
         return None
 
     def case(
@@ -220,8 +235,9 @@ class Cleansing:
             raise ValueError(f"split {setting.split!r}: wanted two validation rows or more")
         query, selection = np.array_split(case_rng.permutation(parts.validation), 2)
         check_disjoint(train=parts.train, query=query, selection=selection, test=parts.test)
-        samples = encode(data, parts.train).samples
-        train, flipped = _flip(samples.rows(parts.train), setting.flip, noise_rng)
+        # Only training sees the labels that are known to be wrong.
+        samples = encode(corrected(data), parts.train).samples
+        train, flipped = _training(data, parts.train, setting, noise_rng)
         problem = CleansingProblem(recipe.fit(train, rng=model_rng), train, samples.rows(query))
         removed = removal_counts(setting.percents, len(train))
         orders = [case_rng.permutation(len(train)) for _ in range(setting.random_draws)]
@@ -279,11 +295,16 @@ def check_disjoint(**parts: Int[np.ndarray, " _"]) -> None:
             raise ValueError(f"{one} and {other} share {shared.size} rows, {shared[0]} among them")
 
 
-def _flip(
-    train: Samples, share: float, rng: np.random.Generator
-) -> tuple[Samples, Bool[np.ndarray, " n_train"]]:
-    targets, flipped = flip_labels(train.targets, share, train.n_classes, rng=rng)
-    return Samples(train.inputs, targets, train.n_classes), flipped
+def _training(
+    data: Data, rows: Int[np.ndarray, " n"], setting: CleansingSetting, rng: np.random.Generator
+) -> tuple[Samples, Bool[np.ndarray, " n"]]:
+    """The training rows with their wrong labels, and which are wrong."""
+    train = encode(data, rows).samples.rows(rows)
+    groups = data.column(data.sensitive).astype(int)[rows] if data.sensitive else None
+    targets, flipped = label_noise(
+        train.targets, groups, setting.noise, setting.flip, train.n_classes, rng=rng
+    )
+    return replace(train, targets=targets), flipped | wrong_labels(data)[rows]
 
 
 def _truth(problem: CleansingProblem, flops: float) -> Float[np.ndarray, " n_train"] | None:
@@ -322,7 +343,7 @@ def _agreement(values: Float[np.ndarray, " n_train"], held: Held) -> dict[str, S
         jaccard = Score(jaccard_of_extremes(values, held.truth, k), note=f"k = {k}")
     found = Score(auc(-values, held.flipped))
     if not held.flipped.any():
-        found = Score(math.nan, note="no label was flipped")
+        found = Score(math.nan, note="no label is known to be wrong")
     return {"kendall_tau": tau, "jaccard": jaccard, "mislabel_auc": found}
 
 

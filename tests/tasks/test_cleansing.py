@@ -101,7 +101,43 @@ def test_flipped_labels_are_known():
     assert scored(noisy, ~noisy.held.flipped).values["mislabel_auc"].value == 1
     undefined = scored(clean, np.arange(90)).values["mislabel_auc"]
     assert math.isnan(undefined.value)
-    assert undefined.note == "no label was flipped"
+    assert undefined.note == "no label is known to be wrong"
+
+
+def test_labels_known_to_be_wrong_are_in_training_alone():
+    """The data set's own wrong labels are trained on and counted, and nobody is scored by them."""
+    data = blobs()
+    wrong = np.random.default_rng(1).random(150) < 0.3
+    noisy = replace(data, targets=np.where(wrong, 1 - data.targets, data.targets))
+    case = made(data=replace(noisy, clean=data.targets))
+    held = case.held
+    assert np.array_equal(held.flipped, wrong[held.rows])
+    assert np.array_equal(case.problem.train.targets, noisy.targets[held.rows])
+    for part in (held.selection, held.test, case.problem.validation):
+        at = (part.inputs[:, 0, 0, 0] * 150).round().int()
+        assert np.array_equal(part.targets, data.targets[at])
+
+
+def test_noise_of_classes_and_of_groups():
+    """Class i becomes i + 1; or the smallest protected group alone gets wrong labels."""
+    clean = made(data=blobs(n_classes=3))
+    shifted = made(CleansingSetting(flip=0.2, noise="class"), blobs(n_classes=3))
+    before, after = clean.problem.train.targets, shifted.problem.train.targets
+    wrong = torch.from_numpy(shifted.held.flipped)
+    assert wrong.sum() == 18
+    assert torch.equal(after, torch.where(wrong, (before + 1) % 3, before))
+    rng = np.random.default_rng(0)
+    values = np.column_stack([rng.normal(size=90), rng.random(90) < 0.3]).astype(float)
+    columns = (Column("x"), Column("sex", ("a", "b")))
+    targets = rng.integers(2, size=90)
+    table = Table("t", values, columns, targets, ("n", "y"), "", "", sensitive="sex")
+    case = made(CleansingSetting(flip=0.5, noise="group"), table)
+    small = values[case.held.rows, 1] == 1
+    assert case.held.flipped.sum() == round(0.5 * small.sum())
+    assert not case.held.flipped[~small].any()
+    setting = CleansingSetting(flip=0.1, noise="group")
+    assert "sensitive" in (TASK.refuses(blobs(), setting) or "")
+    assert TASK.refuses(table, setting) is None
 
 
 def test_gains_are_a_literal_loop():

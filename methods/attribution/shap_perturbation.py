@@ -39,6 +39,7 @@ class ShapPerturbation:
 
     version: ClassVar[int] = 1
     needs: ClassVar[frozenset[Capability]] = frozenset({"black_box"})
+    imports: ClassVar[tuple[str, ...]] = ("shap",)
 
     def explain(self, problem: AttributionProblem, *, rng: np.random.Generator) -> Attribution:
         kind = explainer_class(self.explainer)

@@ -1,0 +1,69 @@
+"""Whether influence can be trusted on a run: some rows truly removed, beside their values.
+
+No method built on derivatives sees the jumps that kinks (ReLU, max pooling) and large steps make
+in the trained parameters. Fifteen retrainings tell how large they are here; GELU, softplus or
+tanh, shorter training and lower rates make them smaller.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from bench.data import Samples
+from bench.models.influence import removal_changes
+from bench.models.trajectory import Trajectory
+
+
+@dataclass(frozen=True)
+class Smoothness:
+    """Estimated and true changes of the query's loss without each of some rows.
+
+    Attributes
+    ----------
+    rows : drawn at random, without looking at the estimates.
+    estimates, changes : of these rows.
+    """
+
+    rows: Int[np.ndarray, " m"]
+    estimates: Float[np.ndarray, " m"]
+    changes: Float[np.ndarray, " m"]
+
+    @property
+    def relative_error(self) -> float:
+        """|estimates - changes| / |changes|: 0 for the truth, about 1 where nothing is known."""
+        error = np.linalg.norm(self.estimates - self.changes)
+        return float(error / max(np.linalg.norm(self.changes), np.finfo(float).tiny))
+
+    @property
+    def correlation(self) -> float:
+        """Pearson's, NaN where all estimates or changes are equal."""
+        if not np.ptp(self.estimates) or not np.ptp(self.changes):
+            return float("nan")
+        return float(np.corrcoef(self.estimates, self.changes)[0, 1])
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.rows)} rows removed one by one: correlation {self.correlation:.2f}, "
+            f"relative error {self.relative_error:.2f}"
+        )
+
+
+def smoothness(
+    trajectory: Trajectory,
+    query: Samples,
+    values: Float[np.ndarray, " n_train"],
+    *,
+    rng: np.random.Generator,
+    count: int = 15,
+) -> Smoothness:
+    """Train again without each of `count` random rows, all runs in one batch.
+
+    Parameters
+    ----------
+    values : an influence of each training row on the mean loss on `query`.
+    """
+    rows = np.sort(rng.permutation(len(values))[:count])
+    changes = removal_changes(trajectory, query, torch.from_numpy(rows)).double().numpy()
+    return Smoothness(rows, np.asarray(values, dtype=float)[rows], changes)

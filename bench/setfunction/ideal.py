@@ -127,7 +127,7 @@ def best_known(
         by_value += [-value(alone), value(~alone)]
     starts = [np.argsort(-values, axis=1, kind="stable") for values in by_value]
     if few:
-        starts += [greedy(value, n, p, direction).orders for direction in get_args(Direction)]
+        starts += [greedy(value, null, direction).orders for direction in get_args(Direction)]
     polished = [polish(value, start, None if few else SWEEPS).orders for start in starts]
     joint = _areas(value, np.stack(polished, axis=1))[2]
     best_first = np.argsort(-joint, axis=1, kind="stable")[:, :STARTS]

@@ -75,27 +75,36 @@ def along(value: SetFunction, orders: Int[np.ndarray, "n k p"]) -> Float[np.ndar
     return value(prefixes(orders).reshape(n, k * (p + 1), p)).reshape(n, k, p + 1)
 
 
-def greedy(value: SetFunction, n: int, p: int, direction: Direction) -> Ranking:
+def greedy(value: SetFunction, null: Bool[np.ndarray, "n p"], direction: Direction) -> Ranking:
     """Grow a set by the feature that is best at each step; the lowest of equally good ones.
 
     It takes p (p + 1) / 2 - 1 values an instance, twice as many in the joint directions.
+
+    Parameters
+    ----------
+    null : features that F doesn't know: when one is taken, all others gain what they did.
     """
     of_set, of_rest, reverse = _GAINS[direction]
+    n, p = null.shape
     rows, features = np.arange(n), np.eye(p, dtype=bool)
-    taken = np.zeros((n, p), dtype=bool)
-    tells = np.zeros(n, dtype=bool)
+    taken, gains = np.zeros((n, p), dtype=bool), np.zeros((n, p))
+    known, tells = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
     sequence = []
     for size in range(p - 1):
         left = np.argsort(taken, axis=1, kind="stable")[:, : p - size]
-        grown = taken[:, None] | features[left]
-        gains = np.zeros((n, p - size))
+        # Where gains are known one set is asked again and again, which a network is once.
+        grown = (taken[:, None] | features[left]) & ~known[:, None, None]
+        found = np.zeros(left.shape)
         if of_set:
-            gains += of_set * value(grown)
+            found += of_set * value(grown)
         if of_rest:
-            gains += of_rest * value(~grown)
-        tells |= np.ptp(gains, axis=1) > NOISE
-        sequence.append(left[rows, gains.argmax(axis=1)])
+            found += of_rest * value(~grown)
+        found[known] = np.take_along_axis(gains, left, axis=1)[known]
+        np.put_along_axis(gains, left, found, axis=1)
+        tells |= np.ptp(found, axis=1) > NOISE
+        sequence.append(left[rows, found.argmax(axis=1)])
         taken[rows, sequence[-1]] = True
+        known = null[rows, sequence[-1]]
     sequence.append(taken.argmin(axis=1))
     orders = np.stack(sequence, axis=1)
     return Ranking(orders[:, ::-1] if reverse else orders, tells)
@@ -107,7 +116,8 @@ def polish(
     """Swap neighbours as long as that raises J (odd places, then even ones: no two overlap).
 
     Swapping the features at places k and k + 1 changes S_k alone, so a sweep takes 2 (p - 1)
-    values an instance and never lowers J. It ends with a swap optimum, or after `sweeps`.
+    values an instance and never lowers J; a swap that didn't help is tried again when its
+    neighbours have changed. It ends with a swap optimum, or after `sweeps`.
 
     Parameters
     ----------
@@ -117,9 +127,10 @@ def polish(
     orders = orders.copy()
     h = _differences(value, prefixes(orders))
     tells = np.ptp(h, axis=1) > NOISE
+    untried = np.ones(h.shape, dtype=bool)
     for _ in range(p if sweeps is None else sweeps):
-        swapped = _swap(value, orders, h, 1) | _swap(value, orders, h, 2)
-        if not swapped:
+        swapped = [_swap(value, orders, h, untried, first) for first in (1, 2)]
+        if not any(swapped):
             break
     return Ranking(orders, tells | (np.ptp(h, axis=1) > NOISE))
 
@@ -128,20 +139,25 @@ def _swap(
     value: SetFunction,
     orders: Int[np.ndarray, "n p"],
     h: Float[np.ndarray, "n levels"],
+    untried: Bool[np.ndarray, "n levels"],
     first: int,
 ) -> bool:
     """Swap places k, k + 1 where that raises h(S_k), k = first, first + 2, ..; in place."""
     n, p = orders.shape
     sizes = np.arange(first, p, 2)
-    if not sizes.size:
+    if not untried[:, sizes].any():
         return False
     exchanged = orders.copy()
     exchanged[:, sizes - 1], exchanged[:, sizes] = orders[:, sizes], orders[:, sizes - 1]
-    found = _differences(value, prefixes(exchanged)[:, sizes])
-    row, place = np.nonzero(found > h[:, sizes] + NOISE)
+    # For swaps that needn't be tried one set is asked again and again, which a network is once.
+    asked = prefixes(exchanged)[:, sizes] & untried[:, sizes, None]
+    found = _differences(value, asked)
+    row, place = np.nonzero((found > h[:, sizes] + NOISE) & untried[:, sizes])
+    untried[:, sizes] = False
     k = sizes[place]
     orders[row, k - 1], orders[row, k] = exchanged[row, k - 1], exchanged[row, k]
     h[row, k] = found[row, place]
+    untried[row, k - 1] = untried[row, k + 1] = True
     return bool(row.size)
 
 

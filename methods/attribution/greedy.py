@@ -36,4 +36,4 @@ class Greedy:
     needs: ClassVar[frozenset[Capability]] = frozenset({"black_box"})
 
     def explain(self, problem: AttributionProblem, *, rng: np.random.Generator) -> Attribution:
-        return Attribution(greedy(problem.value, problem.n, problem.p, self.direction).values)
+        return Attribution(greedy(problem.value, problem.null, self.direction).values)

@@ -19,6 +19,10 @@ def tables(n: int, p: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).random((n, 2**p))
 
 
+def none(n: int, p: int) -> np.ndarray:
+    return np.zeros((n, p), dtype=bool)
+
+
 def smooth_tables(n: int, p: int) -> np.ndarray:
     """A logistic function of pairwise interactions."""
     rng = np.random.default_rng(0)
@@ -67,8 +71,57 @@ def literal_greedy(f: np.ndarray, p: int, direction: str) -> list[int]:
 def test_greedy_is_the_literal_loop(direction: Direction, p: int):
     """All instances at once, and the same as one by one."""
     table = tables(6, p, 3)
-    found = greedy(Tabulated(table), 6, p, direction)
+    found = greedy(Tabulated(table), none(6, p), direction)
     assert found.orders.tolist() == [literal_greedy(f, p, direction) for f in table]
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_features_that_f_does_not_know_are_not_asked_for(direction: Direction):
+    """The orders are the literal loop's, and after a null feature one set is all that is asked."""
+    n, p = 8, 7
+    null = np.random.default_rng(1).random((n, p)) < 0.4
+    numbers, live = np.arange(2**p), ~null @ (1 << np.arange(p))
+    table = tables(n, p, 3)[np.arange(n)[:, None], numbers & live[:, None]]
+    asked: list[np.ndarray] = []
+
+    def value(masks: np.ndarray) -> np.ndarray:
+        asked.append(masks)
+        return Tabulated(table)(masks)
+
+    found = greedy(value, null, direction)
+    assert found.orders.tolist() == [literal_greedy(f, p, direction) for f in table]
+    least_first = direction in ("delete_max", "insert_min", "backward")
+    taken = found.orders[:, ::-1] if least_first else found.orders
+    a_step = len(asked) // (p - 1)
+    for row in range(n):
+        for step in range(1, p - 1):
+            if null[row, taken[row, step - 1]]:
+                for masks in asked[step * a_step : (step + 1) * a_step]:
+                    assert len(np.unique(masks[row], axis=0)) == 1
+
+
+def test_polish_tries_a_swap_again_only_behind_changes():
+    """The same end as trying all swaps in each sweep, by fewer different sets."""
+    value, asked = Tabulated(smooth_tables(12, 9)), []
+    orders = np.stack([np.random.default_rng(i).permutation(9) for i in range(12)])
+
+    def counted(masks: np.ndarray) -> np.ndarray:
+        asked.append(sum(len(np.unique(own, axis=0)) for own in masks))
+        return value(masks)
+
+    found = polish(counted, orders).orders
+    literal = orders.copy()
+    for _ in range(9):
+        for first in (0, 1):
+            for row in range(12):
+                for k in range(first, 8, 2):
+                    swapped = literal[row : row + 1].copy()
+                    swapped[0, [k, k + 1]] = swapped[0, [k + 1, k]]
+                    own = Tabulated(value.table[row : row + 1])
+                    if influence(own, swapped) > influence(own, literal[row : row + 1]) + 1e-12:
+                        literal[row] = swapped
+    np.testing.assert_array_equal(found, literal)
+    assert sum(asked[-2:]) < 0.5 * sum(asked[2:4])
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
@@ -76,7 +129,7 @@ def test_greedy_is_ideal_where_f_is_modular(direction: Direction):
     """T1: F = F(0) - sum a_i is ordered by a."""
     a = np.random.default_rng(0).normal(size=(4, 6))
     masks = (np.arange(64)[:, None] >> np.arange(6)) & 1
-    found = greedy(Tabulated(-a @ masks.T), 4, 6, direction)
+    found = greedy(Tabulated(-a @ masks.T), none(4, 6), direction)
     np.testing.assert_array_equal(found.orders, np.argsort(-a, axis=1))
 
 
@@ -84,7 +137,7 @@ def test_first_greedy_step_is_the_largest_occlusion():
     """T9."""
     table = tables(8, 6)
     occlusion = table[:, :1] - table[:, 1 << np.arange(6)]
-    found = greedy(Tabulated(table), 8, 6, "delete_min")
+    found = greedy(Tabulated(table), none(8, 6), "delete_min")
     np.testing.assert_array_equal(found.orders[:, 0], occlusion.argmax(1))
 
 
@@ -94,7 +147,7 @@ def test_greedy_keeps_most_of_a_submodular_drop():
     covers = rng.random((12, 7, 20)) < 0.25  # each feature covers some of 20 items
     masks = ((np.arange(128)[:, None] >> np.arange(7)) & 1).astype(bool)
     drop = np.array([[c[m].any(0).mean() if m.any() else 0.0 for m in masks] for c in covers])
-    order = greedy(Tabulated(1 - drop), 12, 7, "delete_min").orders
+    order = greedy(Tabulated(1 - drop), none(12, 7), "delete_min").orders
     reached = 1 - along(Tabulated(1 - drop), order[:, None])[:, 0]
     sizes = masks.sum(1)
     for k in range(1, 8):
@@ -134,7 +187,7 @@ def test_polish_leaves_its_start_and_an_optimum_alone():
 def test_where_nothing_differs_all_features_tie(direction: Direction):
     """A constant F makes no feature more influential than another."""
     value = Tabulated(np.full((2, 32), 0.3))
-    assert not greedy(value, 2, 5, direction).values.any()
+    assert not greedy(value, none(2, 5), direction).values.any()
     for improved in (polish, window):
         assert not improved(value, np.tile(np.arange(5), (2, 1))).values.any()
 
@@ -226,6 +279,6 @@ def test_prefixes():
 
 def test_values_are_p_minus_rank():
     """p for the first, 1 for the last: the order is read back from the values."""
-    found = greedy(Tabulated(tables(4, 5)), 4, 5, "joint")
+    found = greedy(Tabulated(tables(4, 5)), none(4, 5), "joint")
     np.testing.assert_array_equal(np.argsort(-found.values, axis=1), found.orders)
     np.testing.assert_array_equal(np.sort(found.values, axis=1)[0], [1, 2, 3, 4, 5])

@@ -160,7 +160,6 @@ def _some_gains(
         run = 2 ** (feature + p - low if of_low else feature)
         halves = (turned if of_low else table).reshape(n, -1, 2, run)
         differences = halves[:, :, 0] - halves[:, :, 1]
-        # no BLAS: threads of its own would cost more than they save
         # Not by BLAS, whose threads cost more here than they save.
         gains[:, feature] = np.einsum("ij,j->i", differences.reshape(n, -1), weights)
     return gains

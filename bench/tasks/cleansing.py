@@ -148,7 +148,7 @@ class Cleansing:
     """Remove the rows that an explanation calls harmful, train again, and look at test data."""
 
     name: ClassVar[str] = "cleansing"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     accepts: ClassVar[frozenset[str]] = frozenset({"classes"})
     Setting: ClassVar[type] = CleansingSetting
     metrics: ClassVar[tuple[Metric, ...]] = (

@@ -128,7 +128,7 @@ def best_known(
     starts = [np.argsort(-values, axis=1, kind="stable") for values in by_value]
     if few:
         starts += [greedy(value, null, direction).orders for direction in get_args(Direction)]
-    polished = [polish(value, start, None if few else SWEEPS).orders for start in starts]
+    polished = [polish(value, start, None if few else SWEEPS, null=null).orders for start in starts]
     joint = _areas(value, np.stack(polished, axis=1))[2]
     best_first = np.argsort(-joint, axis=1, kind="stable")[:, :STARTS]
     chosen = np.take_along_axis(np.stack(polished, axis=1), best_first[..., None], axis=1)

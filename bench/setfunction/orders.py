@@ -111,7 +111,11 @@ def greedy(value: SetFunction, null: Bool[np.ndarray, "n p"], direction: Directi
 
 
 def polish(
-    value: SetFunction, orders: Int[np.ndarray, "n p"], sweeps: int | None = None
+    value: SetFunction,
+    orders: Int[np.ndarray, "n p"],
+    sweeps: int | None = None,
+    *,
+    null: Bool[np.ndarray, "n p"] | None = None,
 ) -> Ranking:
     """Swap neighbours as long as that raises J (odd places, then even ones: no two overlap).
 
@@ -122,14 +126,16 @@ def polish(
     Parameters
     ----------
     sweeps : at most this many, p by default.
+    null : features that F doesn't know, whose swaps with others need no value; none by default.
     """
     n, p = orders.shape
     orders = orders.copy()
+    null = np.zeros((n, p), dtype=bool) if null is None else null
     h = _differences(value, prefixes(orders))
     tells = np.ptp(h, axis=1) > NOISE
     untried = np.ones(h.shape, dtype=bool)
     for _ in range(p if sweeps is None else sweeps):
-        swapped = [_swap(value, orders, h, untried, first) for first in (1, 2)]
+        swapped = [_swap(value, orders, null, h, untried, first) for first in (1, 2)]
         if not any(swapped):
             break
     return Ranking(orders, tells | (np.ptp(h, axis=1) > NOISE))
@@ -138,6 +144,7 @@ def polish(
 def _swap(
     value: SetFunction,
     orders: Int[np.ndarray, "n p"],
+    null: Bool[np.ndarray, "n p"],
     h: Float[np.ndarray, "n levels"],
     untried: Bool[np.ndarray, "n levels"],
     first: int,
@@ -150,8 +157,14 @@ def _swap(
     exchanged = orders.copy()
     exchanged[:, sizes - 1], exchanged[:, sizes] = orders[:, sizes], orders[:, sizes - 1]
     # For swaps that needn't be tried one set is asked again and again, which a network is once.
-    asked = prefixes(exchanged)[:, sizes] & untried[:, sizes, None]
-    found = _differences(value, asked)
+    first_null, second_null = (
+        np.take_along_axis(null, orders[:, at], axis=1) for at in (sizes - 1, sizes)
+    )
+    wanted = untried[:, sizes] & ~first_null & ~second_null
+    found = _differences(value, prefixes(exchanged)[:, sizes] & wanted[..., None])
+    # Without a null first S_k becomes what S_(k+1) is, with a null second what S_(k-1) is.
+    found = np.where(second_null, h[:, sizes - 1], found)
+    found = np.where(first_null, h[:, sizes + 1], found)
     row, place = np.nonzero((found > h[:, sizes] + NOISE) & untried[:, sizes])
     untried[:, sizes] = False
     k = sizes[place]

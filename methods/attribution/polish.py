@@ -37,4 +37,5 @@ class Polish:
     def explain(self, problem: AttributionProblem, *, rng: np.random.Generator) -> Attribution:
         values = self.start.explain(problem, rng=rng).values
         orders = np.argsort(-values, axis=1, kind="stable")
-        return Attribution(polish(problem.value, orders, self.sweeps or problem.p).values)
+        found = polish(problem.value, orders, self.sweeps or problem.p, null=problem.null)
+        return Attribution(found.values)

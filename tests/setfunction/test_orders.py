@@ -124,6 +124,30 @@ def test_polish_tries_a_swap_again_only_behind_changes():
     assert sum(asked[-2:]) < 0.5 * sum(asked[2:4])
 
 
+def test_swaps_with_features_that_f_does_not_know_need_no_value():
+    """The same orders as when they are asked for, and no set but those of known features."""
+    n, p = 10, 8
+    null = np.random.default_rng(1).random((n, p)) < 0.4
+    numbers, live = np.arange(2**p), ~null @ (1 << np.arange(p))
+    table = smooth_tables(n, p)[np.arange(n)[:, None], numbers & live[:, None]]
+    orders = np.stack([np.random.default_rng(i).permutation(p) for i in range(n)])
+    asked: list[np.ndarray] = []
+
+    def value(masks: np.ndarray) -> np.ndarray:
+        asked.append(masks)
+        return Tabulated(table)(masks)
+
+    found = polish(value, orders, null=null).orders
+    np.testing.assert_array_equal(found, polish(Tabulated(table), orders).orders)
+    everything = null.sum(1) >= p - 1  # no two known features, no swap to ask for
+    for masks in asked[2:]:
+        assert all(len(np.unique(own, axis=0)) == 1 for own in masks[everything])
+    with_null = sum(len(np.unique(own, axis=0)) for masks in asked[2:] for own in masks)
+    asked.clear()
+    polish(value, orders)
+    assert with_null < sum(len(np.unique(own, axis=0)) for masks in asked[2:] for own in masks)
+
+
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_greedy_is_ideal_where_f_is_modular(direction: Direction):
     """T1: F = F(0) - sum a_i is ordered by a."""

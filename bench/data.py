@@ -323,6 +323,7 @@ def _standardised(
 _SCHEME = re.compile(
     r"(?P<kind>percent|rows) (?P<train>\d+)/(?P<validation>\d+)/(?P<test>\d+)$"
     r"|(fold (?P<fold>\d+)/(?P<folds>\d+)|given) validation (?P<held>\d\d?)$"
+    r"|given rows (?P<fit>\d+)/(?P<check>\d+)$"
 )
 
 
@@ -332,7 +333,7 @@ def read_scheme(scheme: str) -> re.Match[str]:
     if found is None:
         raise ValueError(
             f"split scheme {scheme!r}: wanted 'percent 60/20/20', 'rows 200/200/200', "
-            "'fold 1/5 validation 20' or 'given validation 20'"
+            "'fold 1/5 validation 20', 'given validation 20' or 'given rows 50000/10000'"
         )
     return found
 
@@ -348,7 +349,9 @@ def split(data: Data, scheme: str, *, rng: np.random.Generator) -> Split:
         `rows 200/200/200` (a plain random draw without replacement, as the papers do),
         `fold 1/5 validation 20` (the first of five stratified folds is the test part, 20 % of
         the other rows validate),
-        `given validation 20` (the provider's test part, 20 % of its training part validates).
+        `given validation 20` (the provider's test part, 20 % of its training part validates),
+        `given rows 50000/10000` (the provider's test part, so many rows of its training part
+        train and validate).
         A part of 0 is empty on purpose.
     rng : decides which rows.
 
@@ -363,19 +366,27 @@ def split(data: Data, scheme: str, *, rng: np.random.Generator) -> Split:
         rest, test = _given(data) if found["fold"] is None else _fold(data, found, rng)
         held = int(found["held"])
         parts = [*_stratified(rest, data, np.array([100 - held, held]), rng), test]
+    elif found["fit"]:
+        rest, test = _given(data)
+        parts = [*_drawn(rest, np.array([int(found["fit"]), int(found["check"])]), data, rng), test]
     else:
         shares = np.array([int(found[part]) for part in ("train", "validation", "test")])
-        parts = (_by_rows if found["kind"] == "rows" else _by_percent)(data, shares, rng)
+        every = np.arange(len(data.targets))
+        by_rows = found["kind"] == "rows"
+        parts = _drawn(every, shares, data, rng) if by_rows else _by_percent(data, shares, rng)
     if not len(parts[0]):
         raise ValueError(f"split {scheme!r} of {data.name} leaves no rows to train on")
     return Split(*parts)
 
 
-def _by_rows(data: Data, sizes: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-    n, wanted = len(data.targets), sizes.sum()
+def _drawn(
+    rows: np.ndarray, sizes: np.ndarray, data: Data, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Parts of these sizes, drawn from `rows` without replacement."""
+    n, wanted = len(rows), sizes.sum()
     if wanted > n:
         raise ValueError(f"a split into {wanted} rows is wanted, {data.name} has {n}")
-    return np.split(rng.permutation(n)[:wanted], np.cumsum(sizes)[:-1])
+    return np.split(rows[rng.permutation(n)[:wanted]], np.cumsum(sizes)[:-1])
 
 
 def _by_percent(data: Data, percents: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:

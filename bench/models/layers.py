@@ -207,20 +207,17 @@ def _plain(layer: nn.Conv2d) -> bool:
 
 def pooled(
     x: Float[Tensor, "b c h w"],
-) -> tuple[Float[Tensor, "b c h2 w2"], Int[Tensor, "b c h2w2"]]:
-    """Maxima of 2x2 windows and their places in `h w`, the first of equals as torch has it.
+) -> tuple[Float[Tensor, "b c h2 w2"], Int[Tensor, "b c h2 w2"]]:
+    """Maxima of 2x2 windows and their places in `h w`."""
+    found: tuple[Tensor, Tensor] = functional.max_pool2d(x, 2, return_indices=True)
+    return found
 
-    From four strided views: a third of the time of torch's own.
-    """
-    height, width = x.shape[2] // 2 * 2, x.shape[3] // 2 * 2
-    a, b, c, d = (x[..., i:height:2, j:width:2] for i in (0, 1) for j in (0, 1))
-    right_above, right_below = b > a, d > c
-    above, below = torch.maximum(a, b), torch.maximum(c, d)
-    lower = below > above
-    right = (lower & right_below) | (right_above & ~lower)
-    corners = torch.arange(0, height, 2)[:, None] * x.shape[3] + torch.arange(0, width, 2)
-    places = lower.long().mul_(x.shape[3]).add_(right).add_(corners)
-    return torch.maximum(above, below), places.flatten(2)
+
+def picked(r: Float[Tensor, "b c h w"], places: Int[Tensor, "b c h2 w2"]) -> Tensor:
+    """The values of `r` at the places of maxima, channels last in memory as all images here."""
+    last = r.movedim(1, 3).flatten(1, 2)
+    found = last.gather(1, places.movedim(1, 3).flatten(1, 2))
+    return found.unflatten(1, places.shape[2:]).movedim(3, 1)
 
 
 @dataclass(frozen=True)
@@ -387,9 +384,9 @@ def _forward(
 def _push(layer: Layer, r: Tensor, kept: Pass, i: int) -> Tensor:
     """R{} of the output of a layer without parameters from that of its input."""
     if isinstance(layer, Pool):
-        places, shape = kept.extras[i], kept.xs[i + 1].shape
+        places = kept.extras[i]
         assert places is not None
-        return r.flatten(2).gather(2, places).view(shape)
+        return picked(r, places)
     if isinstance(layer, nn.Flatten):
         return r.flatten(1)
     if isinstance(layer, Standardise):
@@ -406,7 +403,9 @@ def _backward(
         return layer.by_input(pair[0], delta, x)
     if isinstance(layer, Pool):
         assert extra is not None
-        return torch.zeros_like(x).flatten(2).scatter_(2, extra, delta.flatten(2)).view_as(x)
+        windows = [2, 2], [2, 2], [0, 0], [1, 1], False
+        spread: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(delta, x, *windows, extra)
+        return spread
     if isinstance(layer, nn.Flatten):
         return delta.view_as(x)
     if isinstance(layer, Standardise):

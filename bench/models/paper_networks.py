@@ -1,4 +1,7 @@
-"""The convolutional networks of Hara, Nitanda, Maehara (NeurIPS 2019), Sec. 7.2."""
+"""The convolutional networks of Hara, Nitanda, Maehara (NeurIPS 2019), Sec. 7.2.
+
+ReLU comes after max pooling, where a quarter of the numbers is left: the two commute.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -20,7 +23,7 @@ class FiveByFive:
         depth, height, width = shape
         layers: list[nn.Module] = []
         for channels in self.channels:
-            layers += [nn.Conv2d(depth, channels, 5), nn.ReLU(), nn.MaxPool2d(2)]
+            layers += [nn.Conv2d(depth, channels, 5), nn.MaxPool2d(2), nn.ReLU()]
             depth, height, width = channels, (height - 4) // 2, (width - 4) // 2
         if height < 1 or width < 1:
             raise ValueError(f"{len(self.channels)} convolutions leave nothing of {tuple(shape)}")
@@ -50,8 +53,8 @@ class Pairs:
             layers.append(nn.Conv2d(depth, channels, 3, padding=1))
             if self.norm == "batch":
                 layers.append(nn.BatchNorm2d(channels))
-            layers += [nn.ReLU(), nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU()]
-            layers.append(nn.MaxPool2d(2))
+            layers += [nn.ReLU(), nn.Conv2d(channels, channels, 3, padding=1)]
+            layers += [nn.MaxPool2d(2), nn.ReLU()]
             depth, height, width = channels, height // 2, width // 2
         if height < 1 or width < 1:
             raise ValueError(f"{len(self.channels)} poolings leave nothing of {tuple(shape)}")

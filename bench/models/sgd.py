@@ -68,7 +68,7 @@ class SGD:
     checkpoints: Literal["auto"] | Checkpoints = "auto"
     augmentation: Augmentation | None = None
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "learning_rate"):

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from bench.data import Samples
 from bench.models.network import as_margins
+from bench.models.retrained import retrained
 from bench.models.trajectory import Objective, Trajectory
 
 
@@ -88,7 +89,7 @@ def removal_curves(
         paper, `trajectory.last_epoch` for its "Retrain Last".
     """
     keep = torch.cat([without_first(order, removed) for order in orders])
-    finals = trajectory.retrain(keep, since)
+    finals = retrained(trajectory, keep, since)
     on_selection = quality(trajectory.objective, finals, selection)
     on_test = quality(trajectory.objective, finals, test)
     parts = [slice(k * len(removed), (k + 1) * len(removed)) for k in range(len(orders))]

@@ -32,7 +32,7 @@ from bench.scores.retraining import Curve, removal_counts, removal_curves
 from bench.tasks.base import Case, Method, Metric, Score, Scores, Unsupported
 
 _PAPER = "Hara, Nitanda, Maehara, Data Cleansing for Models Trained with SGD, NeurIPS 2019"
-_PERCENTS = re.compile(r"percent \d+(\.\d+)?(/\d+(\.\d+)?)*")
+_REMOVALS = re.compile(r"percent \d+(\.\d+)?(/\d+(\.\d+)?)*|rows \d+(/\d+)*")
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class CleansingSetting:
     flip : share of the training rows that get a wrong label, beside those that the data set
         knows to be wrong.
     noise : which rows, and which label, see `bench.data.label_noise`.
-    removals : how many rows are removed, as `percent 0.5/1/2` of the training rows; removing
-        none is always among them.
+    removals : how many rows are removed, as `percent 0.5/1/2` of the training rows or as
+        `rows 1/3/6`; removing none is always among them.
     random_draws : random orders of removal to compare with.
     truth_flops : the true leave-one-out is computed where it takes no more floating-point
         operations than this (a core does about 10^10 a second here).
@@ -68,15 +68,31 @@ class CleansingSetting:
         read_scheme(self.split)
         if not 0 <= self.flip < 1:
             raise ValueError(f"flip={self.flip}: wanted a share from 0 to below 1")
-        if not _PERCENTS.fullmatch(self.removals) or max(self.percents) >= 100:
-            raise ValueError(f"removals={self.removals!r}: wanted 'percent 0.5/1/2', each < 100")
+        of_rows = self.removals.startswith("rows")
+        if not _REMOVALS.fullmatch(self.removals) or max(self.amounts) >= 100 and not of_rows:
+            raise ValueError(
+                f"removals={self.removals!r}: wanted 'percent 0.5/1/2', each < 100, or 'rows 1/3/6'"
+            )
         for name in ("random_draws", "extremes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: wanted at least 1")
 
     @property
-    def percents(self) -> tuple[float, ...]:
-        return tuple(float(part) for part in self.removals.removeprefix("percent ").split("/"))
+    def amounts(self) -> tuple[float, ...]:
+        """The numbers in `removals`."""
+        return tuple(float(part) for part in self.removals.partition(" ")[2].split("/"))
+
+    def removed(self, n: int) -> tuple[int, ...]:
+        """How many of `n` training rows are removed, rising from 0.
+
+        Raises `ValueError` where nothing would be left.
+        """
+        if self.removals.startswith("percent"):
+            return removal_counts(self.amounts, n)
+        counts = sorted({0, *(int(amount) for amount in self.amounts)})
+        if counts[-1] >= n:
+            raise ValueError(f"removals={self.removals!r}: there are {n} training rows")
+        return tuple(counts)
 
 
 @dataclass(frozen=True)
@@ -239,7 +255,7 @@ class Cleansing:
         samples = encode(corrected(data), parts.train).samples
         train, flipped = _training(data, parts.train, setting, noise_rng)
         problem = CleansingProblem(recipe.fit(train, rng=model_rng), train, samples.rows(query))
-        removed = removal_counts(setting.percents, len(train))
+        removed = setting.removed(len(train))
         orders = [case_rng.permutation(len(train)) for _ in range(setting.random_draws)]
         held_out = samples.rows(selection), samples.rows(parts.test)
         random = removal_curves(problem.trajectory, tuple(orders), removed, *held_out)

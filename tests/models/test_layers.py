@@ -4,7 +4,7 @@ from torch import nn
 from torch.func import functional_call
 
 from bench.models.convolutional import ResNet
-from bench.models.layers import Pass, layers_of, pooled
+from bench.models.layers import Pass, layers_of, picked, pooled
 from bench.models.losses import row_losses
 from bench.models.network import CNN, MLP
 from bench.models.paper_networks import FiveByFive, Pairs
@@ -71,13 +71,15 @@ def test_products_of_a_sequence(net, smoothed):
 
 
 @pytest.mark.parametrize("shape", [(4, 6), (5, 7), (2, 2)])
-def test_pooling_is_torchs(shape):
-    """Maxima and places, ties among them, sides odd or even."""
+def test_what_a_pooling_picks(shape):
+    """The values at the places of the maxima, ties among them, sides odd or even."""
     x = torch.randint(-2, 3, (3, 2, *shape)).float().relu()
-    maxima, places = nn.functional.max_pool2d(x, 2, return_indices=True)
-    found = pooled(x)
-    assert torch.equal(found[0], maxima)
-    assert torch.equal(found[1], places.flatten(2))
+    x = x.to(memory_format=torch.channels_last)
+    maxima, places = pooled(x)
+    other = torch.randn_like(x)
+    assert torch.equal(picked(x, places), maxima)
+    flat = other.flatten(2).gather(2, places.flatten(2))
+    assert torch.equal(picked(other, places), flat.view_as(maxima))
 
 
 def test_what_is_left_to_autograd():

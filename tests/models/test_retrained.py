@@ -1,0 +1,47 @@
+"""Runs kept in the cache are those that would be trained again."""
+
+import numpy as np
+import torch
+
+from bench.data import Samples
+from bench.models import retrained as module
+from bench.models.network import MLP
+from bench.models.retrained import retrained
+from bench.models.sgd import SGD
+from bench.models.trajectory import Trajectory
+
+
+def trained(seed=0):
+    rng = np.random.default_rng(seed)
+    inputs = torch.from_numpy(rng.normal(size=(24, 3))).float()
+    samples = Samples(inputs, (inputs[:, 0] > 0).long(), 2)
+    return SGD(MLP((4,)), epochs=2, batch_size=8).fit(samples, rng=rng).trajectory
+
+
+def test_a_run_is_trained_once(monkeypatch, tmp_path):
+    """What is kept answers for the same rows of the same run from the same step, and no other."""
+    monkeypatch.setenv("EARNEST_CACHE", str(tmp_path))
+    monkeypatch.setattr(module, "WORTH_KEEPING", 0)
+    asked = []
+    train = Trajectory.retrain
+    monkeypatch.setattr(
+        Trajectory,
+        "retrain",
+        lambda self, keep, since=0: asked.append(1) or train(self, keep, since),
+    )
+    run, keep = trained(), ~torch.eye(24, dtype=torch.bool)[:3]
+    first = retrained(run, keep)
+    assert torch.equal(first, train(run, keep))
+    assert torch.equal(retrained(run, keep), first)
+    assert len(asked) == 1
+    assert torch.equal(retrained(run, keep, run.last_epoch), train(run, keep, run.last_epoch))
+    assert torch.equal(retrained(run, keep[:2]), train(run, keep[:2]))
+    assert torch.equal(retrained(trained(1), keep), train(trained(1), keep))
+    assert len(asked) == 4
+
+
+def test_a_short_run_is_not_kept(monkeypatch, tmp_path):
+    """No file for what takes a millisecond."""
+    monkeypatch.setenv("EARNEST_CACHE", str(tmp_path))
+    retrained(trained(), torch.ones(1, 24, dtype=torch.bool))
+    assert not list(tmp_path.rglob("*.npz"))

@@ -4,12 +4,12 @@ Hara, Nitanda, Maehara, *Data Cleansing for Models Trained with SGD*, NeurIPS 20
 All values are changes of the query's mean loss when the row is removed: negative = harmful.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from bench.data import Samples
@@ -161,13 +161,21 @@ def leave_one_out(trajectory: Trajectory, samples: Samples) -> Float[Tensor, " n
 
 
 def removal_changes(
-    trajectory: Trajectory, samples: Samples, rows: Int[Tensor, " m"]
+    trajectory: Trajectory,
+    samples: Samples,
+    rows: Int[Tensor, " m"],
+    again: Callable[[Trajectory, Bool[Tensor, "k n"]], Float[Tensor, "k p"]] = Trajectory.retrain,
 ) -> Float[Tensor, " m"]:
-    """True change of the mean loss on `samples` when each of `rows` is left out of training."""
+    """True change of the mean loss on `samples` when each of `rows` is left out of training.
+
+    Parameters
+    ----------
+    again : trains on the kept rows, or knows what came of it.
+    """
     keep = torch.ones(len(rows) + 1, len(trajectory.objective.samples), dtype=torch.bool)
     # The first run keeps all rows: the same program as the others, hence the same round-off.
     keep[torch.arange(1, len(keep)), rows] = False
-    return changes(trajectory.objective, trajectory.retrain(keep), samples)
+    return changes(trajectory.objective, again(trajectory, keep), samples)
 
 
 def changes(

@@ -216,8 +216,9 @@ def pooled(
 def picked(r: Float[Tensor, "b c h w"], places: Int[Tensor, "b c h2 w2"]) -> Tensor:
     """The values of `r` at the places of maxima, channels last in memory as all images here."""
     last = r.movedim(1, 3).flatten(1, 2)
-    found = last.gather(1, places.movedim(1, 3).flatten(1, 2))
-    return found.unflatten(1, places.shape[2:]).movedim(3, 1)
+    found: Tensor = last.gather(1, places.movedim(1, 3).flatten(1, 2))
+    shaped: Tensor = found.unflatten(1, places.shape[2:])
+    return shaped.movedim(3, 1)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 
 from bench.data import Samples
 from bench.models.influence import removal_changes
+from bench.models.retrained import retrained
 from bench.models.trajectory import Trajectory
 
 
@@ -65,5 +66,6 @@ def smoothness(
     values : an influence of each training row on the mean loss on `query`.
     """
     rows = np.sort(rng.permutation(len(values))[:count])
-    changes = removal_changes(trajectory, query, torch.from_numpy(rows)).double().numpy()
+    found = removal_changes(trajectory, query, torch.from_numpy(rows), again=retrained)
+    changes = found.double().numpy()
     return Smoothness(rows, np.asarray(values, dtype=float)[rows], changes)

@@ -236,6 +236,12 @@ class Trajectory:
         return self.snapshots[-1]
 
     @property
+    def bytes(self) -> int:
+        """Size of what is kept of the run: snapshots, states, digests and the order of rows."""
+        kept = [self.snapshots, self.states, self.digests, self.schedule.order.int()]
+        return sum(value.nbytes for value in kept if value is not None)
+
+    @property
     def last_epoch(self) -> int:
         """The step at which the last epoch begins."""
         return len(self.schedule) - self.schedule.steps_per_epoch
@@ -274,21 +280,26 @@ class Trajectory:
         start = t - t % self.stride
         return self._end(self._kept(start // self.stride), range(start, t))
 
-    def retrain(self, keep: Bool[Tensor, "m n_train"], since: int = 0) -> Float[Tensor, "m p"]:
+    def retrain(
+        self, keep: Bool[Tensor, "m n_train"], since: int = 0, until: int | None = None
+    ) -> Float[Tensor, "m p"]:
         """Final parameters of the runs on the kept rows alone: same start, order and rates.
 
         Parameters
         ----------
         keep : one run a row.
         since : the step up to which the recorded run is followed.
+        until : the step from which all rows are seen again; never unless given.
         """
         start = self.at(since)
         together = CHUNK_NUMBERS // len(self.final) if stackable(self.objective.module) else 1
-        steps = range(since, len(self.schedule))
+        end = len(self.schedule)
+        back = end if until is None else until
         finals = []
         for part in keep.split(max(together, 1)):
             starts = After(*(value.expand(len(part), *value.shape[1:]) for value in start))
-            finals.append(self._end(starts, steps, part).theta)
+            left = self._end(starts, range(since, back), part)
+            finals.append(self._end(left, range(back, end), torch.ones_like(part)).theta)
         return torch.cat(finals)
 
     @property

@@ -71,6 +71,13 @@ def auc(values: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]) -> fl
     return float(np.mean(below) / len(negatives))
 
 
+def precision_at(
+    values: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"], k: int
+) -> float:
+    """Share of positive rows among the `k` smallest values; ties go to the row that comes first."""
+    return float(positive[np.argsort(values, kind="stable")[:k]].mean()) if k else float("nan")
+
+
 def _extremes(values: Float[np.ndarray, " n"], k: int) -> set[int]:
     order = np.argsort(values, kind="stable")
     return {*order[:k].tolist(), *order[len(order) - k :].tolist()}

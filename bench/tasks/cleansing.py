@@ -2,7 +2,8 @@
 
 import math
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations
 from typing import Any, ClassVar
@@ -23,16 +24,28 @@ from bench.data import (
     wrong_labels,
 )
 from bench.models.base import Model, Recipe
-from bench.models.influence import leave_one_out, leave_one_out_flops
 from bench.models.network import MLP
 from bench.models.sgd import SGD
 from bench.models.trajectory import Trajectory
-from bench.scores.rank_agreement import auc, jaccard_of_extremes, kendall_tau
+from bench.scores.rank_agreement import (
+    auc,
+    jaccard_of_extremes,
+    kendall_tau,
+    precision_at,
+    spearman,
+)
 from bench.scores.retraining import Curve, removal_counts, removal_curves
 from bench.tasks.base import Case, Method, Metric, Score, Scores, Unsupported
+from bench.tasks.cleansing_truth import CHECKED, PERCENTS, Truth
 
+_TOO_DEAR = "training again so often is beyond truth_flops"
 _PAPER = "Hara, Nitanda, Maehara, Data Cleansing for Models Trained with SGD, NeurIPS 2019"
 _REMOVALS = re.compile(r"percent \d+(\.\d+)?(/\d+(\.\d+)?)*|rows \d+(/\d+)*")
+
+
+def _lds(percent: float) -> str:
+    """The metric's name: `lds_0_5` at .5 % removed."""
+    return f"lds_{percent:g}".replace(".", "_")
 
 
 @dataclass(frozen=True)
@@ -49,9 +62,14 @@ class CleansingSetting:
     removals : how many rows are removed, as `percent 0.5/1/2` of the training rows or as
         `rows 1/3/6`; removing none is always among them.
     random_draws : random orders of removal to compare with.
-    truth_flops : the true leave-one-out is computed where it takes no more floating-point
-        operations than this (a core does about 10^10 a second here).
+    truth_flops : the true leave-one-out, the subsets and the check by fifteen rows are each
+        computed where that takes no more floating-point operations than this (a core does about
+        10^10 a second here).
     extremes : rows at each end of the ranking that `jaccard` compares.
+    subsets : random sets of removed rows of each size for the linear datamodeling scores; none
+        where 0.
+    error_split : whether the error of SGD-influence is split into its parts, where the true
+        leave-one-out is computed; about E / 2 times as much work, E the number of epochs.
     """
 
     shown: ClassVar[tuple[str, ...]] = ("flip",)
@@ -63,6 +81,8 @@ class CleansingSetting:
     random_draws: int = 5
     truth_flops: float = 3e10
     extremes: int = 10
+    subsets: int = 50
+    error_split: bool = False
 
     def __post_init__(self) -> None:
         read_scheme(self.split)
@@ -76,6 +96,8 @@ class CleansingSetting:
         for name in ("random_draws", "extremes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: wanted at least 1")
+        if self.subsets < 0:
+            raise ValueError(f"subsets={self.subsets}: wanted 0 or more")
 
     @property
     def amounts(self) -> tuple[float, ...]:
@@ -126,9 +148,11 @@ class Influence:
     ----------
     values : change of the mean loss on the query when the row is removed and the model trained
         again; negative = harmful. Only its order is scored: the smallest are removed first.
+    notes : what else the method has to say about its answer, numbers by their names.
     """
 
     values: Float[np.ndarray, " n_train"]
+    notes: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -140,7 +164,7 @@ class Held:
     selection : rows that choose how many to remove. test : rows that score.
     removed : how many rows are removed, the first count 0.
     random : curves of random orders of removal.
-    truth : the true leave-one-out on the query, None where it is too dear.
+    truth : what retraining tells.
     flipped : the training rows whose labels are wrong, on purpose or as the data set has them.
     rows : place of each training row in the data set.
     extremes : see `CleansingSetting`.
@@ -150,7 +174,7 @@ class Held:
     test: Samples
     removed: tuple[int, ...]
     random: tuple[Curve, ...]
-    truth: Float[np.ndarray, " n_train"] | None
+    truth: Truth
     flipped: Bool[np.ndarray, " n_train"]
     rows: Int[np.ndarray, " n_train"]
     extremes: int
@@ -164,7 +188,7 @@ class Cleansing:
     """Remove the rows that an explanation calls harmful, train again, and look at test data."""
 
     name: ClassVar[str] = "cleansing"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     accepts: ClassVar[frozenset[str]] = frozenset({"classes"})
     Setting: ClassVar[type] = CleansingSetting
     metrics: ClassVar[tuple[Metric, ...]] = (
@@ -212,6 +236,14 @@ class Cleansing:
             f"{_PAPER}, Sec. 7.1",
         ),
         Metric(
+            "spearman",
+            "higher",
+            (-1.0, 1.0),
+            "",
+            "Spearman's rank correlation with the same",
+            "earnest",
+        ),
+        Metric(
             "jaccard",
             "higher",
             (0.0, 1.0),
@@ -221,12 +253,58 @@ class Cleansing:
             f"{_PAPER}, Sec. 7.1",
         ),
         Metric(
+            "recall_harmful",
+            "higher",
+            (0.0, 1.0),
+            "",
+            "share of the k truly most harmful rows among the k smallest values",
+            "earnest",
+        ),
+        *(
+            Metric(
+                _lds(percent),
+                "higher",
+                (-1.0, 1.0),
+                "",
+                f"linear datamodeling score at {percent:g} % removed: Spearman's correlation, over "
+                "random sets of that size, of the true change of the query's loss with the sum "
+                "of the removed rows' values; it flatters: a sum averages errors out",
+                "Park et al., TRAK, ICML 2023, Def. 2.3",
+            )
+            for percent in PERCENTS
+        ),
+        Metric(
+            "check_correlation",
+            "higher",
+            (-1.0, 1.0),
+            "",
+            f"Pearson's correlation of the values of {CHECKED} random rows with the true change "
+            "without each",
+            "earnest",
+        ),
+        Metric(
             "mislabel_auc",
             "none",
             (0.0, 1.0),
             "",
             "area under the ROC curve of finding the wrong labels by small values; finding "
             "wrong labels isn't finding harmful ones",
+            "earnest",
+        ),
+        Metric(
+            "mislabel_precision",
+            "none",
+            (0.0, 1.0),
+            "",
+            "share of wrong labels among the k smallest values, k the number of wrong labels",
+            "earnest",
+        ),
+        Metric(
+            "recorded_run",
+            "none",
+            (0.0, math.inf),
+            "MB",
+            "size of the recorded run that is kept on disk, for methods that walk through it",
             "earnest",
         ),
     )
@@ -259,7 +337,8 @@ class Cleansing:
         orders = [case_rng.permutation(len(train)) for _ in range(setting.random_draws)]
         held_out = samples.rows(selection), samples.rows(parts.test)
         random = removal_curves(problem.trajectory, tuple(orders), removed, *held_out)
-        truth = _truth(problem, setting.truth_flops)
+        wanted = setting.truth_flops, setting.subsets, setting.error_split
+        truth = Truth.of(problem.trajectory, problem.validation, *wanted, rng=case_rng)
         held = Held(*held_out, removed, random, truth, flipped, parts.train, setting.extremes)
         return Case(problem, held)
 
@@ -287,10 +366,12 @@ class Cleansing:
         (curve,) = removal_curves(problem.trajectory, *rest)
         (last,) = removal_curves(problem.trajectory, *rest, since=problem.trajectory.last_epoch)
         scores = {**_gains(curve, last, held), **_agreement(values, held)}
+        scores["recorded_run"] = Score(problem.trajectory.bytes / 1e6)
         gain = scores["cleansing_gain"]
         note = gain.note + _classes_left(problem.train, order, held.removed[curve.chosen])
         scores["cleansing_gain"] = Score(gain.value, note=note)
-        return Scores(scores, _details(curve, last, held, order))
+        details = {**_details(curve, last, held, order), **held.truth.details()}
+        return Scores(scores, {**details, "notes": dict(explanation.notes)})
 
     def tiny(self) -> CleansingProblem:
         """Sixteen points of two classes and a logistic regression."""
@@ -323,12 +404,6 @@ def _training(
     return replace(train, targets=targets), flipped | wrong_labels(data)[rows]
 
 
-def _truth(problem: CleansingProblem, flops: float) -> Float[np.ndarray, " n_train"] | None:
-    if leave_one_out_flops(problem.trajectory) > flops:
-        return None
-    return leave_one_out(problem.trajectory, problem.validation).double().numpy()
-
-
 def _checked(explanation: Influence, n: int) -> Float[np.ndarray, " n_train"]:
     values = np.asarray(explanation.values, dtype=float)
     if values.shape != (n,) or not np.isfinite(values).all():
@@ -351,16 +426,49 @@ def _gains(curve: Curve, last: Curve, held: Held) -> dict[str, Score]:
 
 
 def _agreement(values: Float[np.ndarray, " n_train"], held: Held) -> dict[str, Score]:
-    no_truth = Score(math.nan, note="the true leave-one-out is beyond truth_flops")
-    tau = jaccard = no_truth
-    if held.truth is not None:
-        k = held.extremes
-        tau = Score(kendall_tau(values, held.truth))
-        jaccard = Score(jaccard_of_extremes(values, held.truth, k), note=f"k = {k}")
-    found = Score(auc(-values, held.flipped))
-    if not held.flipped.any():
-        found = Score(math.nan, note="no label is known to be wrong")
-    return {"kendall_tau": tau, "jaccard": jaccard, "mislabel_auc": found}
+    scores = {**_with_truth(values, held), **_with_subsets(values, held.truth)}
+    check = held.truth.check
+    scores["check_correlation"] = Score(math.nan, note=_TOO_DEAR)
+    if check is not None:
+        own = replace(check, estimates=values[check.rows])
+        scores["check_correlation"] = Score(own.correlation, note=str(own))
+    wrong = int(held.flipped.sum())
+    if not wrong:
+        none = Score(math.nan, note="no label is known to be wrong")
+        return {**scores, "mislabel_auc": none, "mislabel_precision": none}
+    scores["mislabel_auc"] = Score(auc(-values, held.flipped))
+    found = precision_at(values, held.flipped, wrong)
+    scores["mislabel_precision"] = Score(found, note=f"k = {wrong}")
+    return scores
+
+
+def _with_truth(values: Float[np.ndarray, " n_train"], held: Held) -> dict[str, Score]:
+    truth, k = held.truth.leave_one_out, held.extremes
+    if truth is None:
+        unknown = Score(math.nan, note=_TOO_DEAR)
+        return dict.fromkeys(("kendall_tau", "spearman", "jaccard", "recall_harmful"), unknown)
+    worst = np.zeros(len(truth), dtype=bool)
+    worst[np.argsort(truth, kind="stable")[:k]] = True
+    note = f"k = {k}"
+    return {
+        "kendall_tau": Score(kendall_tau(values, truth)),
+        "spearman": Score(float(spearman(values[None], truth[None])[0])),
+        "jaccard": Score(jaccard_of_extremes(values, truth, k), note=note),
+        "recall_harmful": Score(precision_at(values, worst, k), note=note),
+    }
+
+
+def _with_subsets(values: Float[np.ndarray, " n_train"], truth: Truth) -> dict[str, Score]:
+    unknown = Score(math.nan, note=f"{_TOO_DEAR}, or subsets=0")
+    return {
+        _lds(percent): Score(
+            truth.subsets[percent].score(values),
+            note=f"{len(truth.subsets[percent].changes)} sets",
+        )
+        if percent in truth.subsets
+        else unknown
+        for percent in PERCENTS
+    }
 
 
 def _classes_left(train: Samples, order: Int[np.ndarray, " n_train"], removed: int) -> str:
@@ -388,4 +496,5 @@ def _details(
         "accuracy_random": np.mean([c.test.accuracy for c in at_random], axis=0).tolist(),
         "loss_random": np.mean([c.test.loss for c in at_random], axis=0).tolist(),
         "most_harmful": held.rows[order[: held.extremes]].tolist(),
+        "most_helpful": held.rows[order[::-1][: held.extremes]].tolist(),
     }

@@ -46,7 +46,7 @@ class Tuned:
     dampings: tuple[float, ...]
     percent: float = 5.0
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs: ClassVar[frozenset[Capability]] = frozenset({"gradient", "replay", "retrain"})
 
     def __post_init__(self) -> None:
@@ -59,7 +59,8 @@ class Tuned:
             raise ValueError(f"percent={self.percent}: wanted more than 0 and less than 100")
 
     def explain(self, problem: CleansingProblem, *, rng: np.random.Generator) -> Influence:
-        return self.best(problem, rng=rng)[1]
+        damping, answer = self.best(problem, rng=rng)
+        return replace(answer, notes={**answer.notes, "damping": damping})
 
     def best(
         self, problem: CleansingProblem, *, rng: np.random.Generator

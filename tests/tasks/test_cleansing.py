@@ -1,3 +1,4 @@
+import json
 import math
 import pickle
 from dataclasses import replace
@@ -188,13 +189,13 @@ def test_agreement_is_with_the_true_leave_one_out():
     on_query, on_selection = (
         leave_one_out(trajectory, s).numpy() for s in (case.problem.validation, selection)
     )
-    np.testing.assert_array_equal(case.held.truth, on_query)
-    assert not np.allclose(case.held.truth, on_selection)
-    perfect = scored(case, case.held.truth)
+    np.testing.assert_array_equal(case.held.truth.leave_one_out, on_query)
+    assert not np.allclose(case.held.truth.leave_one_out, on_selection)
+    perfect = scored(case, case.held.truth.leave_one_out)
     assert perfect.values["kendall_tau"].value == pytest.approx(1)
     assert perfect.values["jaccard"].value == 1
     values = np.random.default_rng(1).normal(size=90)
-    expected = kendalltau(values, case.held.truth).statistic
+    expected = kendalltau(values, case.held.truth.leave_one_out).statistic
     assert scored(case, values).values["kendall_tau"].value == pytest.approx(expected)
     dear = scored(made(CleansingSetting(truth_flops=0.0)), values)
     assert math.isnan(dear.values["jaccard"].value)
@@ -223,18 +224,59 @@ def test_one_class_left_is_scored_with_a_note(monkeypatch):
 
 
 def test_details_are_json_ready():
-    """Plain numbers and lists only."""
+    """What JSON gives back is what was there."""
 
     def plain(value):
-        return isinstance(value, int | float) or (
-            isinstance(value, list) and all(plain(item) for item in value)
-        )
+        return json.loads(json.dumps(value, allow_nan=False)) == value
 
     case = made()
     scores = scored(case, np.arange(90.0))
     assert all(plain(value) for value in scores.details.values())
     assert scores.details["most_harmful"] == case.held.rows[:10].tolist()
     assert set(scores.values) == {metric.name for metric in TASK.metrics}
+
+
+def test_rows_removed_by_number():
+    """The paper's m; as many as there are, or more, is refused before anything trains."""
+    case = made(CleansingSetting(removals="rows 1/30/3"))
+    assert case.held.removed == (0, 1, 3, 30)
+    with pytest.raises(ValueError, match="there are 90 training rows"):
+        made(CleansingSetting(removals="rows 1/90"))
+    with pytest.raises(ValueError, match="wanted 'percent 0.5/1/2'"):
+        CleansingSetting(removals="rows 1.5")
+
+
+def test_the_truth_scores_best_everywhere():
+    """Recall and the rank correlations of the truth are 1, of its opposite least."""
+    case = made()
+    truth = case.held.truth.leave_one_out
+    best, worst = scored(case, truth).values, scored(case, -truth).values
+    for name, least in (("spearman", -1), ("recall_harmful", 0), ("check_correlation", -1)):
+        assert best[name].value == pytest.approx(1, abs=0.01)
+        assert worst[name].value == pytest.approx(least, abs=0.01)
+    for name in ("lds_0_5", "lds_1", "lds_5", "lds_20"):
+        assert best[name].value == pytest.approx(-worst[name].value)
+        assert best[name].value > 0.5
+    none = scored(made(CleansingSetting(subsets=0)), truth).values["lds_5"]
+    assert math.isnan(none.value)
+
+
+def test_wrong_labels_found_first():
+    """Precision among as many of the smallest values as there are wrong labels."""
+    case = made(CleansingSetting(flip=0.2))
+    values = np.where(case.held.flipped, -1.0, 1.0)
+    assert scored(case, values).values["mislabel_precision"].value == 1
+    values[np.flatnonzero(case.held.flipped)[:9]] = 2.0
+    assert scored(case, values).values["mislabel_precision"].value < 1
+
+
+def test_where_the_error_comes_from_is_in_the_record():
+    """The parts add up to the relative error of the estimate."""
+    case = made(CleansingSetting(error_split=True))
+    split, parts = case.held.truth.split, scored(case, np.arange(90.0)).details["error_split"]
+    for estimate, own in ((split.linear, "SGD-influence"), (split.flat, "no Hessian")):
+        error = np.linalg.norm(split.truth - estimate) / np.linalg.norm(split.truth)
+        assert sum(parts[own].values()) == pytest.approx(error)
 
 
 def test_a_wrong_answer_is_refused():

@@ -1,0 +1,103 @@
+"""What retraining tells about a cleansing problem, each part where it can be paid."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from bench.data import Samples
+from bench.models.influence import (
+    leave_one_out_flops,
+    query_gradient,
+    removal_changes,
+    sgd_influence,
+)
+from bench.models.retrained import retrained
+from bench.models.smoothness import Smoothness, smoothness
+from bench.models.trajectory import Trajectory
+from bench.scores.datamodelling import Subsets
+from bench.scores.error_split import ErrorSplit, split_error
+
+PERCENTS = (0.5, 1.0, 5.0, 20.0)
+"""Of the training rows, removed at once for the linear datamodeling score."""
+
+CHECKED = 15
+"""Rows that are removed one by one to see whether influence can be trusted."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known by training again; None or empty where that is too dear or not asked for.
+
+    Attributes
+    ----------
+    leave_one_out : change of the query's loss without each training row.
+    subsets : random sets of removed rows, by their percentage of the training rows.
+    check : SGD-influence beside the truth on some random rows.
+    split : where the error of SGD-influence comes from.
+    """
+
+    leave_one_out: Float[np.ndarray, " n_train"] | None = None
+    subsets: Mapping[float, Subsets] = field(default_factory=dict)
+    check: Smoothness | None = None
+    split: ErrorSplit | None = None
+
+    @classmethod
+    def of(
+        cls,
+        trajectory: Trajectory,
+        query: Samples,
+        flops: float,
+        subsets: int,
+        split: bool,
+        *,
+        rng: np.random.Generator,
+    ) -> "Truth":
+        """Each part that takes no more than `flops` operations; `subsets` of each size."""
+        subset_rng, check_rng = rng.spawn(2)
+        n = len(trajectory.objective.samples)
+
+        def paid(models: float) -> bool:
+            return leave_one_out_flops(trajectory) * models / n <= flops
+
+        truth = None
+        if paid(n):
+            rows = torch.arange(n)
+            truth = removal_changes(trajectory, query, rows, again=retrained).double().numpy()
+        drawn = {}
+        if subsets and paid(subsets * len(PERCENTS)):
+            drawn = {
+                percent: Subsets.drawn(trajectory, query, percent, subsets, rng=subset_rng)
+                for percent in PERCENTS
+            }
+        check = _check(trajectory, query, check_rng) if paid(min(CHECKED, n)) else None
+        parts = split_error(trajectory, query) if split and truth is not None else None
+        return cls(truth, drawn, check, parts)
+
+    def details(self) -> dict[str, Any]:
+        """For a record."""
+        found: dict[str, Any] = {}
+        if self.check is not None:
+            found["check"] = {
+                "rows": len(self.check.rows),
+                "correlation": self.check.correlation,
+                "relative_error": self.check.relative_error,
+            }
+        if self.split is not None:
+            found["error_split"] = {
+                "SGD-influence": self.split.parts_of_linear(),
+                "no Hessian": self.split.parts(),
+            }
+        return found
+
+
+def _check(trajectory: Trajectory, query: Samples, rng: np.random.Generator) -> Smoothness | None:
+    """None where influence overflows."""
+    direction = query_gradient(trajectory.objective, trajectory.final, query)
+    values = sgd_influence(trajectory, direction)
+    if not torch.isfinite(values).all():
+        return None
+    return smoothness(trajectory, query, values.double().numpy(), rng=rng, count=CHECKED)

@@ -3,6 +3,7 @@
 Scoring alone trains through here: a method that trains again pays for it each time.
 """
 
+import math
 from hashlib import sha256
 
 import numpy as np
@@ -24,9 +25,11 @@ def retrained(
     trajectory: Trajectory, keep: Bool[Tensor, "m n_train"], since: int = 0
 ) -> Float[Tensor, "m p"]:
     """`Trajectory.retrain`, in parts that are kept where each takes a second or more."""
-    size = max(1, CHUNK_NUMBERS // len(trajectory.final))
     share = (len(trajectory.schedule) - since) / len(trajectory.schedule)
-    if share * leave_one_out_flops(trajectory, min(size, len(keep))) < WORTH_KEEPING:
+    each = share * leave_one_out_flops(trajectory, 1)
+    # As few at once as are worth keeping: a run that is stopped loses no more than these.
+    size = max(1, min(CHUNK_NUMBERS // len(trajectory.final), math.ceil(WORTH_KEEPING / each)))
+    if each * min(size, len(keep)) < WORTH_KEEPING:
         return trajectory.retrain(keep, since)
     run, cache = _fingerprint(trajectory), Cache(cache_root())
     return torch.cat([_part(trajectory, run, part, since, cache) for part in keep.split(size)])

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from hashlib import sha256
@@ -53,13 +53,21 @@ class Choice:
 
     @property
     def label(self) -> str:
-        """As it stands in tables: `lime samples=2000`."""
-        return " ".join([self.name, *(f"{key}={value}" for key, value in self.overrides.items())])
+        """As it stands in tables: `lime samples=2000`; a part's fields stand alone."""
+        return " ".join([self.name, *_spelled(self.overrides)])
 
     @property
     def entry(self) -> Any:
         """What `parse` would read again."""
         return {self.name: self.overrides} if self.overrides else self.name
+
+
+def _spelled(overrides: Config) -> Iterator[str]:
+    for key, value in overrides.items():
+        if isinstance(value, dict) and "_target_" not in value:
+            yield from _spelled(value)
+        else:
+            yield f"{key}={value}"
 
 
 @dataclass(frozen=True)

@@ -91,12 +91,22 @@ def target(config: Config) -> Any:
 
 
 def merged(config: Config, overrides: Mapping[str, Any], what: str) -> Config:
-    """`config` with fields replaced; an unknown field is refused with "did you mean"."""
+    """`config` with fields replaced; an unknown field is refused with "did you mean".
+
+    Fields given for a part, `{architecture: {activation: gelu}}`, replace those of the part; with
+    a `_target_` among them they replace the part.
+    """
     known = {field.name for field in fields(target(config)) if field.init}
-    for name in overrides:
+    found = dict(config)
+    for name, value in overrides.items():
         if name not in known:
             raise did_you_mean(name, known, f"key of {what}")
-    return {**config, **overrides}
+        of_part = isinstance(value, Mapping) and "_target_" not in value
+        part = config.get(name)
+        if of_part and isinstance(part, Mapping) and "_target_" in part:
+            value = merged(dict(part), value, f"{what} {name}")
+        found[name] = value
+    return found
 
 
 def build(config: Config, what: str = "configuration") -> Any:

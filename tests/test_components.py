@@ -4,6 +4,7 @@ from typing import Literal
 
 import pytest
 
+from bench.cell import Choice
 from bench.components import ConfigError, Shelf, build, did_you_mean, merged
 
 
@@ -71,6 +72,22 @@ def test_merged_refuses_unknown_fields():
     assert merged(config(), {"share": 0.1}, "outer")["share"] == 0.1
     with pytest.raises(ConfigError, match="did you mean share"):
         merged(config(), {"shar": 0.1}, "outer")
+
+
+def test_fields_of_a_part_are_replaced_within_it():
+    """Others of the part stay; a whole part takes its place; a typo inside is refused."""
+    network = {"_target_": "bench.models.network.MLP", "widths": [8]}
+    recipe = {"_target_": "bench.models.sgd.SGD", "architecture": network, "epochs": 3}
+    found = merged(recipe, {"architecture": {"activation": "gelu"}}, "net")
+    assert found["architecture"] == {**network, "activation": "gelu"}
+    assert recipe["architecture"] == network
+    other = {"_target_": "bench.models.network.CNN"}
+    assert merged(recipe, {"architecture": other}, "net")["architecture"] == other
+    with pytest.raises(ConfigError, match="did you mean activation"):
+        merged(recipe, {"architecture": {"activatio": "gelu"}}, "net")
+    assert Choice.parse(
+        {"net": {"architecture": {"activation": "gelu"}, "epochs": 3}}, ""
+    ).label == ("net activation=gelu epochs=3")
 
 
 def test_did_you_mean_lists_all_where_nothing_is_near():

@@ -8,6 +8,7 @@ import os
 import pickle
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from tqdm import tqdm
 
 from bench.record import Status
 
@@ -176,6 +178,8 @@ def _serve(connection: Connection, log: Path) -> None:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     faulthandler.enable(file=sys.__stderr__ or sys.stderr)
+    # tqdm's own lock, made with the first bar, is a semaphore that outlives a stopped worker.
+    tqdm.set_lock(threading.RLock())
     while True:
         try:
             function, args = connection.recv()

@@ -2,12 +2,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
+from tqdm import tqdm
 
 from bench.isolation import Limits, Unsupported, Worker
 
@@ -45,6 +47,11 @@ def eat() -> int:
 
 def unsendable() -> object:
     return lambda: 0
+
+
+def draw_bar() -> bool:
+    list(tqdm(range(3), disable=False))
+    return isinstance(tqdm.get_lock(), type(threading.RLock()))
 
 
 def spawn_child() -> int:
@@ -114,3 +121,9 @@ def test_closing_ends_what_the_call_started(log: Path):
             break
         time.sleep(0.05)
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_progress_bar_leaves_no_semaphore(log: Path):
+    """Its lock is one of threads: one between processes would outlive a stopped worker."""
+    with Worker(log) as worker:
+        assert worker.call(draw_bar, limits=LIMITS).value is True

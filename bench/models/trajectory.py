@@ -19,10 +19,10 @@ from bench.clock import Calls
 from bench.data import Samples
 from bench.models.augmentation import Augmentation
 from bench.models.chain import Chain
-from bench.models.layers import Layer, Pass, layers_of
+from bench.models.layers import Layer, layers_of
 from bench.models.losses import row_losses
 from bench.models.optimiser import PLAIN, After, Before, Optimiser
-from bench.models.stack import outputs, stackable, unflatten
+from bench.models.stack import outputs, stackable
 
 Loss = Callable[[Float[Tensor, "*m b k"], Tensor], Float[Tensor, "*m b"]]
 """(outputs of the module, targets) -> one loss a row."""
@@ -102,8 +102,9 @@ class Objective:
         keep: Bool[Tensor, "m n"] | None = None,
     ) -> Float[Tensor, "m p"]:
         """The sum of the kept rows' gradients over the number of all `rows`, for each model."""
-        # Training and replay, with nothing left out, keep their bits: they stay autograd's.
-        if keep is not None and (self.chain is not None or self.layers is not None):
+        # Training and replay, with nothing left out, keep their bits: they stay autograd's. Written
+        # out, convolutions would gain nothing: they take their time themselves.
+        if keep is not None and self.chain is not None:
             shares = keep[:, rows].to(flats.dtype) / len(rows)
             found = self._written_out(flats, rows, epoch, shares)
             return found.addcmul_(flats, shares.sum(1, keepdim=True), value=self.weight_decay)
@@ -120,15 +121,10 @@ class Objective:
         """Gradients of the sums of the rows' losses times `shares`, without the penalty."""
         self.calls.forward += shares.numel()
         self.calls.backward += shares.numel()
+        assert self.chain is not None
         inputs, targets = self.inputs(rows, epoch), self.samples.targets[rows]
-        if self.chain is not None:
-            one = inputs.flatten(1).T[None], targets[None], shares[None]
-            return self.chain.gradients(flats[None], *one)[0]
-        assert self.layers is not None
-        parameters = unflatten(self.module, flats).values()
-        models = zip(zip(*parameters, strict=True), shares, strict=True)
-        passes = (Pass.of(self.layers, own, inputs, targets, share) for own, share in models)
-        return torch.stack([passed.gradient() for passed in passes])
+        one = inputs.flatten(1).T[None], targets[None], shares[None]
+        return self.chain.gradients(flats[None], *one)[0]
 
     def outputs(
         self, flats: Float[Tensor, "m p"], inputs: Float[Tensor, "b *features"]

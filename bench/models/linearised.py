@@ -186,7 +186,7 @@ class OfChain:
     Attributes
     ----------
     tape : of the runs. weights : 1 / |S_t| on rows, 0 on what fills up a smaller batch.
-    decay : the penalty's.
+    decay : the penalty's, of each run; None where no run has one.
     """
 
     before: Before
@@ -194,14 +194,14 @@ class OfChain:
     size: int
     tape: Tape
     weights: Float[Tensor, "m b"]
-    decay: float
+    decay: Float[Tensor, "m 1"] | None
 
     def product(
         self, directions: Float[Tensor, "q p"]
     ) -> tuple[Float[Tensor, "q b"], Float[Tensor, "q p"]]:
         products, curved = self._tape(directions).product(directions)
-        if self.decay:
-            curved = curved.add_(directions, alpha=self.decay)
+        if self.decay is not None:
+            curved = curved.addcmul_(directions, self.decay)
         return self._weighted(products, directions), curved
 
     def pushed(self, directions: Float[Tensor, "q p"]) -> Float[Tensor, "q b"]:
@@ -215,9 +215,9 @@ class OfChain:
     def _weighted(
         self, products: Float[Tensor, "q b"], directions: Float[Tensor, "q p"]
     ) -> Float[Tensor, "q b"]:
-        if self.decay:
+        if self.decay is not None:
             inner = (directions * self.tape.flats).sum(1, keepdim=True)
-            products = products.add_(inner, alpha=self.decay)
+            products = products.add_(inner * self.decay)
         return products * self.weights
 
 
@@ -228,7 +228,8 @@ def chained(
 ) -> Iterator[OfChain]:
     """The steps of a stretch, from the last to the first, of several runs in step.
 
-    The runs have networks, batch sizes and rates in common; rows, order and start are their own.
+    The runs have networks, batch sizes and rates in common; rows, weight decay, order and start
+    are their own.
     The forward and backward passes of many steps are one batch, for all parameters are known.
     """
     objective, schedule = objectives[0], trajectories[0].schedule
@@ -252,8 +253,7 @@ def _tape_steps(
     steps: range,
     batch: int,
 ) -> Iterator[OfChain]:
-    runs, schedule = len(objectives), trajectories[0].schedule
-    objective, optimiser = objectives[0], trajectories[0].optimiser
+    runs, schedule, optimiser = len(objectives), trajectories[0].schedule, trajectories[0].optimiser
     here = slice(steps.start - stretches[0].first, steps.stop - stretches[0].first)
     flats = torch.stack([s.thetas[here] for s in stretches], dim=1)
     states = torch.stack([s.states[here] for s in stretches], dim=1)
@@ -266,6 +266,7 @@ def _tape_steps(
             [o.samples.targets for o in objectives],
         )
     )
+    decays = flats.new_tensor([o.weight_decay for o in objectives])[:, None]
     sizes = there.sum(1)
     weights = (there.to(flats.dtype) / sizes[:, None])[:, None].expand(-1, runs, -1)
     tape = chain.tape(
@@ -276,16 +277,16 @@ def _tape_steps(
     )
     gradients = flats.new_zeros(len(steps), runs, 0)
     if not optimiser.linear:
-        gradients = tape.gradients().view_as(flats) + objective.weight_decay * flats
+        gradients = tape.gradients().view_as(flats) + decays * flats
     for own in objectives:
         own.calls.forward += int(sizes.sum())
         own.calls.backward += 2 * int(sizes.sum())
-    tapes, counts = tape.split(runs), sizes.tolist()
+    tapes, counts, decay = tape.split(runs), sizes.tolist(), decays if decays.any() else None
     for i in reversed(range(len(steps))):
         t = steps[i]
         before = Before(flats[i], states[i], gradients[i], schedule.rates[t], t)
         own_rows = rows[i] if runs > 1 else rows[i, 0]
-        yield OfChain(before, own_rows, counts[i], tapes[i], weights[i], objective.weight_decay)
+        yield OfChain(before, own_rows, counts[i], tapes[i], weights[i], decay)
 
 
 def _padded(

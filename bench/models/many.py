@@ -1,8 +1,8 @@
 """Many runs of one small network at once: an experiment over seeds pays Python's price once.
 
 The runs have architecture, numbers of rows, batch sizes, rates and optimiser in common; data,
-start and order of rows are their own. Each answer is that of the run by itself, but for
-round-off: `bench.models.trajectory.run`, `bench.models.influence.sgd_influence` and
+weight decay, start and order of rows are their own. Each answer is that of the run by itself, but
+for round-off: `bench.models.trajectory.run`, `bench.models.influence.sgd_influence` and
 `leave_one_out` are the same for one.
 """
 
@@ -49,11 +49,13 @@ class Together:
         if chain is None:
             raise ValueError("runs are taken together where the network is a chain of layers")
         for objective, own in zip(objectives, schedules, strict=True):
-            wanted = (chain.sizes, first.weight_decay, n, schedule.bounds, schedule.rates)
+            wanted = (chain.sizes, n, schedule.bounds, schedule.rates)
             sizes = objective.chain.sizes if objective.chain is not None else None
-            decay, rows = objective.weight_decay, len(objective.samples)
-            if (sizes, decay, rows, own.bounds, own.rates) != wanted or objective.augmentation:
-                raise ValueError("runs taken together differ in data, start and order alone")
+            found = (sizes, len(objective.samples), own.bounds, own.rates)
+            if found != wanted or objective.augmentation:
+                raise ValueError(
+                    "runs taken together differ in data, weight decay, start and order alone"
+                )
         offsets = torch.arange(0, n * len(objectives), n)[:, None]
         return cls(
             tuple(objectives),
@@ -72,7 +74,8 @@ class Together:
     ) -> Iterator[After]:
         """Parameters and states of `m` models a run, run after run, after each step."""
         flats, state = start
-        runs, decay = len(self.objectives), self.objectives[0].weight_decay
+        runs = len(self.objectives)
+        decays = flats.new_tensor([o.weight_decay for o in self.objectives])[:, None, None]
         kept = None if keep is None else keep.to(flats.dtype)
         every = torch.arange(runs)[:, None]
         for t in range(len(self.schedule)):
@@ -85,7 +88,7 @@ class Together:
                 shares = kept[every, :, rows].transpose(1, 2) / b
             inputs = self.inputs[places].transpose(1, 2)
             found = self.chain.gradients(grouped, inputs, self.targets[places], shares)
-            found = found.addcmul_(grouped, shares.sum(2, keepdim=True), value=decay)
+            found = found.addcmul_(grouped, shares.sum(2, keepdim=True) * decays)
             before = Before(flats, state, found.view_as(flats), rate, t)
             flats, state = optimiser.update(before)
             if not finite(flats):

@@ -25,6 +25,7 @@ from bench.models.trajectory import (
     checkpoint_stride,
     run,
 )
+from bench.models.weight_decay import WeightDecay
 
 SMALL_BYTES = 8 * 2**20
 """Up to this size every step of a run is kept. Each cell reads its problem from a file: 8 MiB
@@ -61,7 +62,7 @@ class SGD:
     batch_size: int = 32
     learning_rate: float = 0.1
     decay: Literal["none", "sqrt"] | Rates = "none"
-    weight_decay: float = 0.0
+    weight_decay: float | WeightDecay = 0.0
     single_logit: bool = False
     record: bool = True
     optimiser: Optimiser = PLAIN
@@ -82,14 +83,19 @@ class SGD:
         return frozenset({"black_box", "gradient"})
 
     def fit(self, samples: Samples, *, rng: np.random.Generator) -> Network:
+        objective, schedule, start = self.begin(samples, rng=rng)
+        stride = self._stride(start, schedule)
+        return self._network(run(objective, schedule, start, stride, self.optimiser))
+
+    def begin(
+        self, samples: Samples, *, rng: np.random.Generator
+    ) -> tuple[Objective, Schedule, Float[Tensor, " p"]]:
+        """What `fit` trains, in which order and from where; `bench.models.many` takes several."""
         init_rng, order_rng, augment_rng = rng.spawn(3)
         seed = int(augment_rng.integers(2**63))
         module = fixed(self._module(samples, init_rng), samples.inputs)
-        objective = self._objective(module, samples, seed)
-        start = flatten(objective.module)
-        schedule = self._schedule(len(samples), order_rng)
-        stride = self._stride(start, schedule)
-        return self._network(run(objective, schedule, start, stride, self.optimiser))
+        objective = self._objective(module, samples, seed, self._decay(samples))
+        return objective, self._schedule(len(samples), order_rng), flatten(objective.module)
 
     def arrays(self, model: Model) -> dict[str, np.ndarray]:
         assert model.module is not None
@@ -98,12 +104,14 @@ class SGD:
             return {"final": flatten(model.module).numpy(), **buffers}
         trajectory = model.trajectory
         optional = {"states": trajectory.states, "digests": trajectory.digests}
+        chosen = {"weight_decay": np.array(trajectory.objective.weight_decay)}
         return {
             "snapshots": trajectory.snapshots.numpy(),
             "stride": np.array(trajectory.stride),
             "order": trajectory.schedule.order.int().numpy(),
             "bounds": np.array(trajectory.schedule.bounds),
             "seed": np.array(trajectory.objective.seed),
+            **(chosen if isinstance(self.weight_decay, WeightDecay) else {}),
             **buffers,
             **{name: value.numpy() for name, value in optional.items() if value is not None},
         }
@@ -112,10 +120,13 @@ class SGD:
         module = self._module(samples, np.random.default_rng(0))
         for name, buffer in module.named_buffers():
             buffer.copy_(torch.from_numpy(arrays[f"buffer {name}"]))
-        objective = self._objective(module, samples, int(arrays.get("seed", 0)))
         if "final" in arrays:
             final = torch.from_numpy(arrays["final"])
-            return Network(with_parameters(objective.module, final), samples.n_classes)
+            return Network(with_parameters(module, final), samples.n_classes)
+        decay = self.weight_decay
+        if isinstance(decay, WeightDecay):
+            decay = float(arrays["weight_decay"])
+        objective = self._objective(module, samples, int(arrays.get("seed", 0)), decay)
         bounds = tuple(arrays["bounds"].tolist())
         per_epoch = (len(bounds) - 1) // self.epochs
         rates = self._rates(len(bounds) - 1, per_epoch)
@@ -137,9 +148,12 @@ class SGD:
         kept = trajectory if self.record else None
         return Network(module, objective.samples.n_classes, kept, objective.calls)
 
-    def _objective(self, module: nn.Module, samples: Samples, seed: int) -> Objective:
-        decay, augmentation = self.weight_decay, self.augmentation
-        return Objective(module, row_losses, samples, decay, augmentation, seed)
+    def _decay(self, samples: Samples) -> float:
+        decay = self.weight_decay
+        return decay.chosen(samples) if isinstance(decay, WeightDecay) else decay
+
+    def _objective(self, module: nn.Module, samples: Samples, seed: int, decay: float) -> Objective:
+        return Objective(module, row_losses, samples, decay, self.augmentation, seed)
 
     def _module(self, samples: Samples, rng: np.random.Generator) -> nn.Module:
         n_outputs = max(samples.n_classes, 1)

@@ -19,7 +19,10 @@ OPTIMISERS = [PLAIN, Momentum(0.8), Momentum(0.8, nesterov=True), Decoupled(Adam
 
 
 def parts(architecture=MLP((4, 3), "tanh"), n_classes=3, shape=(5,)):  # noqa: B008
-    """Objective, schedule, start and held-out rows of each seed; batches of 4, 4 and 3."""
+    """Objective, schedule, start and held-out rows of each seed; batches of 4, 4 and 3.
+
+    Each has a weight decay of its own, the first none.
+    """
     found = []
     for seed in range(SEEDS):
         rng = np.random.default_rng(seed)
@@ -31,7 +34,7 @@ def parts(architecture=MLP((4, 3), "tanh"), n_classes=3, shape=(5,)):  # noqa: B
         samples = Samples(inputs, targets, n_classes)
         batches = [torch.tensor(b) for _ in range(3) for b in np.array_split(rng.permutation(N), 3)]
         schedule = Schedule.of(batches, [0.2 / (1 + t) for t in range(9)], 3)
-        objective = Objective(module, row_losses, samples.rows(np.arange(N)), 0.02)
+        objective = Objective(module, row_losses, samples.rows(np.arange(N)), 0.02 * seed)
         found.append((objective, schedule, flatten(module), samples.rows(np.arange(N, N + 6))))
     return found
 
@@ -102,10 +105,10 @@ def test_runs_that_differ_are_refused():
     (objective, schedule, start, _), (other, *_), *_ = parts()
     slower = replace(schedule, rates=(0.1,) * 9)
     starts = torch.stack([start, start])
-    with pytest.raises(ValueError, match="differ in data, start and order alone"):
+    with pytest.raises(ValueError, match="differ in data, weight decay, start and order alone"):
         run_many([objective, other], [schedule, slower], starts)
     augmented = replace(objective, augmentation=CropFlip())
-    with pytest.raises(ValueError, match="differ in data, start and order alone"):
+    with pytest.raises(ValueError, match="differ in data, weight decay, start and order alone"):
         run_many([objective, augmented], [schedule, schedule], starts)
     runs = [run(objective, schedule, start, stride) for stride in (1, 3)]
     with pytest.raises(ValueError, match="one optimiser and keep the same steps"):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from earnest.methods.cleansing.koh_liang import KohLiang, conjugate_gradients, hessian_product
 from earnest.methods.cleansing.leave_one_out import LeaveOneOut
+from earnest.methods.cleansing.linear_leave_one_out import LinearLeaveOneOut
 from earnest.methods.cleansing.own_loss import OwnLoss
 from earnest.methods.cleansing.random import Random
 from earnest.methods.cleansing.sgd_influence import SGDInfluence
@@ -107,6 +108,28 @@ def test_leave_one_out_is_training_again():
         LeaveOneOut(flops=1000.0).explain(asked, rng=RNG(0))
 
 
+def test_the_linear_leave_one_out_is_the_parameters_step_along_the_query():
+    """One row by hand; above its limit the method says so."""
+    asked = problem(NETWORK)
+    values = LinearLeaveOneOut().explain(asked, rng=RNG(0)).values
+    run, keep = asked.trajectory, torch.ones(2, 60, dtype=torch.bool)
+    keep[1, 7] = False
+    whole, without = run.retrain(keep)
+    query = query_gradient(run.objective, run.final, asked.validation)
+    assert values[7] == pytest.approx(float(query @ (without - whole)), abs=1e-6)
+    with pytest.raises(Unsupported, match="floating-point operations, over 1000"):
+        LinearLeaveOneOut(flops=1000.0).explain(asked, rng=RNG(0))
+
+
+def test_sgd_influence_is_the_linear_leave_one_out_where_a_step_is_linear():
+    """One step and no row twice: the linear influence is exact."""
+    recipe = SGD(MLP((6,)), epochs=1, batch_size=60)
+    asked = problem(recipe)
+    exact = LinearLeaveOneOut().explain(asked, rng=RNG(0)).values
+    estimate = SGDInfluence().explain(asked, rng=RNG(0)).values
+    np.testing.assert_allclose(estimate, exact, rtol=1e-3, atol=1e-7)
+
+
 @pytest.mark.parametrize(
     ("method", "at_least"),
     [(SGDInfluence(), 0.9), (SGDInfluence("none"), 0.5), (KohLiang(damping=0.01), 0.9)],
@@ -121,7 +144,15 @@ def test_estimates_have_the_sign_of_the_truth(method, at_least):
 
 
 @pytest.mark.parametrize(
-    "method", [SGDInfluence(), SGDInfluence("none"), KohLiang(), LeaveOneOut(), OwnLoss()]
+    "method",
+    [
+        SGDInfluence(),
+        SGDInfluence("none"),
+        KohLiang(),
+        LeaveOneOut(),
+        LinearLeaveOneOut(),
+        OwnLoss(),
+    ],
 )
 def test_training_rows_in_another_order(method):
     """Permute the rows (and the batches with them): the values permute."""

@@ -154,7 +154,7 @@ def build_case(cell: Cell, folder: Path) -> Built:
     """Load the data, train the model, make the case; the problem goes to a file of its own."""
     _one_thread()
     start = perf_counter()
-    data = build(cell.dataset.config, "dataset").load()
+    data = _load_data(canonical(cell.dataset.config))
     loaded = perf_counter()
     if data.fingerprint != cell.data_hash:
         raise ValueError(
@@ -355,6 +355,13 @@ def _load(path: Path) -> Any:
     """Read a file that this run wrote itself, into a folder of its own."""
     with path.open("rb") as file:
         return pickle.load(file)
+
+
+@lru_cache(maxsize=1)
+def _load_data(config: str) -> Data:
+    """The data are read once for all seeds whose cases a worker builds."""
+    data: Data = build(json.loads(config), "dataset").load()
+    return data
 
 
 @lru_cache(maxsize=1)

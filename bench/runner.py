@@ -18,7 +18,7 @@ from bench import isolation
 from bench.cell import PRELOAD, Cell, build_case, run_cell
 from bench.components import target
 from bench.isolation import Limits, Outcome, Worker
-from bench.record import Record, write
+from bench.record import Record, canonical, write
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +27,14 @@ SCRATCH = "earnest-run-"
 
 @dataclass
 class _Problem:
-    """A group of cells that share a case, and how far they are."""
+    """A group of cells that share a case, and how far they are.
+
+    `dataset` says which data they share with other groups.
+    """
 
     cells: deque[Cell]
     folder: Path
+    dataset: str
     running: int = 0
     built: Outcome | None = None
 
@@ -130,7 +134,7 @@ def _imports(cells: Sequence[Cell]) -> list[str]:
 
 
 class _Lanes:
-    """The threads that drive the workers; each holds one scorer for the problem it is at."""
+    """The threads that drive the workers; each holds one scorer for the data set it is at."""
 
     def __init__(
         self,
@@ -175,10 +179,13 @@ class _Lanes:
         try:
             while (taken := queue.take(current)) is not None:
                 problem, cell = taken
-                if scorer is None or problem is not current or not scorer.alive:
+                same = current is not None and problem.dataset == current.dataset
+                if scorer is None or not same or not scorer.alive:
                     if scorer is not None:
                         scorer.close()
-                    scorer = Worker(problem.folder / f"worker-{threading.get_ident()}.log")
+                    # Beside the problems' folders: it outlives them.
+                    log_file = f"worker-{threading.get_ident()}.log"
+                    scorer = Worker(problem.folder.parent / log_file)
                 current = problem
                 if cell is None:
                     first = problem.cells[0]
@@ -209,7 +216,10 @@ def _problems(cells: Sequence[Cell], scratch: Path) -> list[_Problem]:
     groups: dict[str, deque[Cell]] = {}
     for cell in cells:
         groups.setdefault(cell.problem_key, deque()).append(cell)
-    problems = [_Problem(group, scratch / key[:16]) for key, group in groups.items()]
+    problems = [
+        _Problem(group, scratch / key[:16], canonical(group[0].dataset.identity))
+        for key, group in groups.items()
+    ]
     for problem in problems:
         problem.folder.mkdir()
     return problems

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -53,6 +54,35 @@ def test_run_plan_and_run_again(earnest, tmp_path: Path):
     assert "nothing left to run" in again.stdout
     assert written == {path.name: path.stat().st_mtime_ns for path in suite.glob("*.json")}
     assert "6 cells, 0 to run" in earnest("plan", "experiment=toy").stdout
+
+
+COUNTED = """
+from dataclasses import dataclass
+from pathlib import Path
+
+from toy import ToyData
+
+
+@dataclass(frozen=True)
+class Counted(ToyData):
+    def load(self):
+        with Path("loads.txt").open("a") as file:
+            print("load", file=file)
+        return super().load()
+"""
+
+
+def test_data_are_loaded_once_for_all_seeds(earnest, tmp_path: Path):
+    """Once to plan, once by the worker that builds the cases of three seeds."""
+    counted = tmp_path / "counted"
+    shutil.copytree(TOY, counted)
+    (counted / "dataset/toy.yaml").write_text("_target_: counted.Counted\n")
+    (counted / "counted.py").write_text(COUNTED)
+    words = ("experiment=toy", "seed=[0,1,2]", "jobs=1", "page=false")
+    ran = earnest("run", "--config-dir", str(counted), *words, toy=False)
+    assert ran.returncode == 0, ran.stderr
+    assert len(records(tmp_path / "results/runs/toy")) == 9
+    assert (tmp_path / "loads.txt").read_text().split() == ["load"] * 2
 
 
 def test_bad_methods_leave_records_and_the_rest_goes_on(earnest, tmp_path: Path):

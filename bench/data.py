@@ -269,7 +269,9 @@ class Split:
     test: Int[np.ndarray, " n_test"]
 
 
-def encode(data: Data, fit_rows: Int[np.ndarray, " m"]) -> Encoding:
+def encode(
+    data: Data, fit_rows: Int[np.ndarray, " m"], rows: Int[np.ndarray, " k"] | None = None
+) -> Encoding:
     """Standardise numbers and one-hot categories; images stay in [0, 1].
 
     Mean and standard deviation come from `fit_rows` alone. One-hot columns are standardised
@@ -277,41 +279,51 @@ def encode(data: Data, fit_rows: Int[np.ndarray, " m"]) -> Encoding:
     `fit_rows` becomes 0 there. The targets of a regression are standardised likewise, so that
     one learning rate fits them in any unit. Missing values are refused: impute them on purpose
     first.
+
+    Parameters
+    ----------
+    rows : which are encoded, in this order; all unless given, which takes long where few of many
+        are wanted.
     """
-    n_classes = len(data.class_names)
-    targets = _encode_targets(data, fit_rows)
+    n_classes, chosen = len(data.class_names), slice(None) if rows is None else rows
+    targets = _encode_targets(data, fit_rows)[chosen]
     if isinstance(data, Images):
-        pixels = torch.as_tensor(data.pixels, dtype=torch.float32)
+        pixels = torch.as_tensor(data.pixels[chosen], dtype=torch.float32)
         return Encoding(Samples(pixels, targets, n_classes), (), ())
     missing = np.isnan(data.values).any(axis=0)
     if missing.any():
         names = ", ".join(c.name for c, m in zip(data.columns, missing, strict=True) if m)
         raise ValueError(f"{data.name} has missing values in {names}: impute or drop them first")
-    blocks, names_, origin = [], [], []
+    names_: list[str] = []
+    origin: list[int] = []
     for index, column in enumerate(data.columns):
-        values = data.values[:, index]
-        if column.levels:
-            blocks.append(np.eye(len(column.levels))[values.astype(int)])
-            names_ += [f"{column.name} = {level}" for level in column.levels]
-        else:
-            blocks.append(values[:, None])
-            names_.append(column.name)
-        origin += [index] * blocks[-1].shape[1]
-    features = np.concatenate(blocks, axis=1)
-    inputs = torch.as_tensor(_standardised(features, fit_rows), dtype=torch.float32)
+        levels = [f"{column.name} = {level}" for level in column.levels]
+        names_ += levels or [column.name]
+        origin += [index] * max(len(levels), 1)
+    fitted, features = _features(data, fit_rows), _features(data, chosen)
+    inputs = torch.as_tensor(_standardised(features, fitted), dtype=torch.float32)
     return Encoding(Samples(inputs, targets, n_classes), tuple(names_), tuple(origin))
+
+
+def _features(data: Table, rows: Int[np.ndarray, " k"] | slice) -> Float[np.ndarray, "k p"]:
+    """Numbers as they are, a column for each level of a category."""
+    blocks = [
+        np.eye(len(column.levels))[values.astype(int)] if column.levels else values[:, None]
+        for column, values in zip(data.columns, data.values[rows].T, strict=True)
+    ]
+    return np.concatenate(blocks, axis=1)
 
 
 def _encode_targets(data: Data, fit_rows: Int[np.ndarray, " m"]) -> Tensor:
     if data.class_names:
         return torch.as_tensor(data.targets).to(torch.int64)
-    return torch.as_tensor(_standardised(data.targets, fit_rows), dtype=torch.float32)
+    fitted = data.targets[fit_rows]
+    return torch.as_tensor(_standardised(data.targets, fitted), dtype=torch.float32)
 
 
 def _standardised(
-    values: Float[np.ndarray, "n *c"], fit_rows: Int[np.ndarray, " m"]
+    values: Float[np.ndarray, "n *c"], fitted: Float[np.ndarray, "m *c"]
 ) -> Float[np.ndarray, "n *c"]:
-    fitted = values[fit_rows]
     mean, spread = fitted.mean(axis=0), fitted.std(axis=0)
     # The computed spread of a constant column can be a rounding error above 0.
     constant = fitted.min(axis=0) == fitted.max(axis=0)

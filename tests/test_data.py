@@ -183,6 +183,21 @@ def test_encode_standardises_on_the_fit_rows_alone():
     assert encoding.samples.targets.dtype == torch.int64
 
 
+def test_encode_of_some_rows_is_that_of_all_of_them():
+    """In their order, whatever the rows that are fitted on; images too."""
+    rows = np.array([170, 3, 90, 3])
+    whole = encode(table(), np.arange(50))
+    some = encode(table(), np.arange(50), rows)
+    assert torch.equal(some.samples.inputs, whole.samples.inputs[rows])
+    assert torch.equal(some.samples.targets, whole.samples.targets[rows])
+    assert (some.names, some.column_of) == (whole.names, whole.column_of)
+    pixels = np.random.default_rng(0).random((4, 1, 2, 2))
+    images = Images("images", pixels, np.array([0, 1, 1, 0]), ("a", "b"), "", "")
+    samples = encode(images, np.arange(2), np.array([3, 1])).samples
+    np.testing.assert_allclose(samples.inputs.numpy(), pixels[[3, 1]], 1e-6)
+    assert samples.targets.tolist() == [0, 1]
+
+
 def test_encode_sets_a_constant_column_to_zero():
     """A column constant on the fit rows gives 0 there, exactly, and finite numbers elsewhere.
 

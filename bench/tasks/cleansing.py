@@ -60,7 +60,8 @@ class CleansingSetting:
         knows to be wrong.
     noise : which rows, and which label, see `bench.data.label_noise`.
     removals : how many rows are removed, as `percent 0.5/1/2` of the training rows or as
-        `rows 1/3/6`; removing none is always among them.
+        `rows 1/3/6`; removing none is always among them, and with `rows 0` it is all: agreement
+        with the truth is scored and no gain.
     random_draws : random orders of removal to compare with.
     truth_flops : the true leave-one-out, the subsets and the check by fifteen rows are each
         computed where that takes no more floating-point operations than this (a core does about
@@ -330,17 +331,17 @@ class Cleansing:
         query, selection = np.array_split(case_rng.permutation(parts.validation), 2)
         check_disjoint(train=parts.train, query=query, selection=selection, test=parts.test)
         # Only training sees the labels that are known to be wrong.
-        samples = encode(corrected(data), parts.train).samples
-        train, flipped = _training(data, parts.train, setting, noise_rng)
-        problem = CleansingProblem(recipe.fit(train, rng=model_rng), train, samples.rows(query))
+        rows = parts.train, query, selection, parts.test
+        right, validation, *held_out = _encoded(corrected(data), *rows)
+        train, flipped = _training(right, data, parts.train, setting, noise_rng)
+        problem = CleansingProblem(recipe.fit(train, rng=model_rng), train, validation)
         removed = setting.removed(len(train))
         orders = [case_rng.permutation(len(train)) for _ in range(setting.random_draws)]
-        held_out = samples.rows(selection), samples.rows(parts.test)
         random = removal_curves(problem.trajectory, tuple(orders), removed, *held_out)
         wanted = setting.truth_flops, setting.subsets, setting.error_split
         truth = Truth.of(problem.trajectory, problem.validation, *wanted, rng=case_rng)
-        held = Held(*held_out, removed, random, truth, flipped, parts.train, setting.extremes)
-        return Case(problem, held)
+        known = removed, random, truth, flipped, parts.train, setting.extremes
+        return Case(problem, Held(held_out[0], held_out[1], *known))
 
     def adapts(self, setting: CleansingSetting) -> bool:
         return False
@@ -371,6 +372,7 @@ class Cleansing:
         note = gain.note + _classes_left(problem.train, order, held.removed[curve.chosen])
         scores["cleansing_gain"] = Score(gain.value, note=note)
         details = {**_details(curve, last, held, order), **held.truth.details()}
+        details["weight_decay"] = problem.trajectory.objective.weight_decay
         return Scores(scores, {**details, "notes": dict(explanation.notes)})
 
     def tiny(self) -> CleansingProblem:
@@ -392,11 +394,22 @@ def check_disjoint(**parts: Int[np.ndarray, " _"]) -> None:
             raise ValueError(f"{one} and {other} share {shared.size} rows, {shared[0]} among them")
 
 
+def _encoded(data: Data, *parts: Int[np.ndarray, " _"]) -> list[Samples]:
+    """The rows of each part as a model sees them, the first being those that it is trained on."""
+    samples = encode(data, parts[0], np.concatenate(parts)).samples
+    ends = np.cumsum([len(part) for part in parts])[:-1]
+    return [samples.rows(rows) for rows in np.split(np.arange(len(samples)), ends)]
+
+
 def _training(
-    data: Data, rows: Int[np.ndarray, " n"], setting: CleansingSetting, rng: np.random.Generator
+    right: Samples,
+    data: Data,
+    rows: Int[np.ndarray, " n"],
+    setting: CleansingSetting,
+    rng: np.random.Generator,
 ) -> tuple[Samples, Bool[np.ndarray, " n"]]:
     """The training rows with their wrong labels, and which are wrong."""
-    train = encode(data, rows).samples.rows(rows)
+    train = replace(right, targets=torch.as_tensor(data.targets[rows]).to(torch.int64))
     groups = data.column(data.sensitive).astype(int)[rows] if data.sensitive else None
     targets, flipped = label_noise(
         train.targets, groups, setting.noise, setting.flip, train.n_classes, rng=rng
@@ -412,6 +425,9 @@ def _checked(explanation: Influence, n: int) -> Float[np.ndarray, " n_train"]:
 
 
 def _gains(curve: Curve, last: Curve, held: Held) -> dict[str, Score]:
+    if len(held.removed) == 1:
+        names = ("cleansing_gain", "gain_over_random", "cleansing_gain_last", "test_loss_change")
+        return dict.fromkeys(names, Score(math.nan, note="nothing is removed"))
     i = curve.chosen
     gain = curve.accuracy_gain(i)
     at_random = float(np.mean([random.accuracy_gain(i) for random in held.random]))

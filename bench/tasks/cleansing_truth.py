@@ -73,7 +73,7 @@ class Truth:
                 percent: Subsets.drawn(trajectory, query, percent, subsets, rng=subset_rng)
                 for percent in PERCENTS
             }
-        check = _check(trajectory, query, check_rng) if paid(min(CHECKED, n)) else None
+        check = _check(trajectory, query, truth, check_rng) if paid(min(CHECKED, n)) else None
         parts = split_error(trajectory, query) if split and truth is not None else None
         return cls(truth, drawn, check, parts)
 
@@ -94,10 +94,16 @@ class Truth:
         return found
 
 
-def _check(trajectory: Trajectory, query: Samples, rng: np.random.Generator) -> Smoothness | None:
+def _check(
+    trajectory: Trajectory,
+    query: Samples,
+    truth: Float[np.ndarray, " n_train"] | None,
+    rng: np.random.Generator,
+) -> Smoothness | None:
     """None where influence overflows."""
     direction = query_gradient(trajectory.objective, trajectory.final, query)
     values = sgd_influence(trajectory, direction)
     if not torch.isfinite(values).all():
         return None
-    return smoothness(trajectory, query, values.double().numpy(), rng=rng, count=CHECKED)
+    estimates = values.double().numpy()
+    return smoothness(trajectory, query, estimates, rng=rng, count=CHECKED, truth=truth)

@@ -37,6 +37,15 @@ def test_changes_are_the_true_ones():
     assert len(checked("gelu", 0.1, count=100)[2].rows) == 60
 
 
+def test_a_truth_that_is_known_is_not_found_again(monkeypatch):
+    """The same rows with the changes that are given; nothing is trained."""
+    run, query, found = checked("gelu", 0.1)
+    monkeypatch.setattr("bench.models.smoothness.removal_changes", None)
+    known = smoothness(run, query, np.zeros(60), rng=RNG(2), truth=np.arange(60.0))
+    assert np.array_equal(known.rows, found.rows)
+    assert np.array_equal(known.changes, found.rows)
+
+
 def test_smooth_networks_pass_and_kinks_show():
     """GELU at a low rate is nearly linear; ReLU at a high one isn't."""
     smooth, rough = checked("gelu", 0.05)[2], checked("relu", 0.8)[2]

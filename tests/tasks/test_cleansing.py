@@ -12,6 +12,7 @@ from bench.data import Column, Images, Samples, Table, split
 from bench.models.influence import leave_one_out
 from bench.models.network import MLP, Network, with_parameters
 from bench.models.sgd import SGD
+from bench.models.weight_decay import CrossValidated
 from bench.scores.retraining import Curve
 from bench.seeding import stream
 from bench.tasks.base import Unsupported
@@ -244,6 +245,29 @@ def test_rows_removed_by_number():
         made(CleansingSetting(removals="rows 1/90"))
     with pytest.raises(ValueError, match="wanted 'percent 0.5/1/2'"):
         CleansingSetting(removals="rows 1.5")
+
+
+def test_nothing_removed_is_agreement_alone(monkeypatch):
+    """`rows 0` trains nothing for a gain, and says so; the truth is what it is with removals."""
+    values, whole = np.arange(90.0), made()
+    expected = scored(whole, values).values
+    monkeypatch.setattr("bench.scores.retraining.retrained", None)
+    case = made(CleansingSetting(removals="rows 0"))
+    scores = scored(case, values)
+    for name in ("cleansing_gain", "gain_over_random", "cleansing_gain_last", "test_loss_change"):
+        assert math.isnan(scores.values[name].value)
+        assert scores.values[name].note == "nothing is removed"
+    for name in ("kendall_tau", "jaccard", "lds_5", "recorded_run"):
+        assert scores.values[name] == expected[name]
+    assert scores.details["loss"] == pytest.approx(whole.held.random[0].test.loss[:1])
+
+
+def test_the_weight_decay_is_in_the_details():
+    """The one of the network, chosen or given."""
+    slow = replace(RECIPE, learning_rate=1e-3, weight_decay=CrossValidated(grid=1))
+    chosen, given = made(recipe=slow), made(recipe=replace(RECIPE, weight_decay=0.25))
+    found = [scored(case, np.arange(90.0)).details["weight_decay"] for case in (chosen, given)]
+    assert found == [pytest.approx(1e4 / 90), 0.25]
 
 
 def test_the_truth_scores_best_everywhere():

@@ -37,6 +37,7 @@ from bench.scores.rank_agreement import (
 from bench.scores.retraining import Curve, removal_counts, removal_curves
 from bench.tasks.base import Case, Method, Metric, Score, Scores, Unsupported
 from bench.tasks.cleansing_truth import CHECKED, PERCENTS, Truth
+from bench.tasks.exhibits import Exhibits
 
 _TOO_DEAR = "training again so often is beyond truth_flops"
 _PAPER = "Hara, Nitanda, Maehara, Data Cleansing for Models Trained with SGD, NeurIPS 2019"
@@ -169,6 +170,7 @@ class Held:
     flipped : the training rows whose labels are wrong, on purpose or as the data set has them.
     rows : place of each training row in the data set.
     extremes : see `CleansingSetting`.
+    exhibits : what it takes to show training rows.
     """
 
     selection: Samples
@@ -179,6 +181,7 @@ class Held:
     flipped: Bool[np.ndarray, " n_train"]
     rows: Int[np.ndarray, " n_train"]
     extremes: int
+    exhibits: Exhibits
 
 
 CleansingCase = Case[CleansingProblem, Held]
@@ -341,7 +344,8 @@ class Cleansing:
         wanted = setting.truth_flops, setting.subsets, setting.error_split
         truth = Truth.of(problem.trajectory, problem.validation, *wanted, rng=case_rng)
         known = removed, random, truth, flipped, parts.train, setting.extremes
-        return Case(problem, Held(held_out[0], held_out[1], *known))
+        shown = Exhibits.of(data, parts.train)
+        return Case(problem, Held(held_out[0], held_out[1], *known, shown))
 
     def adapts(self, setting: CleansingSetting) -> bool:
         return False
@@ -373,6 +377,7 @@ class Cleansing:
         scores["cleansing_gain"] = Score(gain.value, note=note)
         details = {**_details(curve, last, held, order), **held.truth.details()}
         details["weight_decay"] = problem.trajectory.objective.weight_decay
+        details["exhibits"] = held.exhibits.chosen(problem.train, held.rows, values)
         return Scores(scores, {**details, "notes": dict(explanation.notes)})
 
     def tiny(self) -> CleansingProblem:

@@ -74,10 +74,12 @@ def as_csv(suite: Path) -> str:
 
 
 def summary(suite: Path) -> str:
-    """The headline of each task of a suite, for a terminal."""
+    """The headline of each task of a suite for a terminal, and whether influence is trusted."""
+    from bench.board.checks import check_lines
     from bench.board.table import as_text
 
-    return as_text(_read(suite, _digest(suite))[1])
+    records, table = _read(suite, _digest(suite))
+    return "\n\n".join(filter(None, [as_text(table), "\n".join(check_lines(records))]))
 
 
 def _alike(records: list[Any]) -> "dict[str, pd.DataFrame]":

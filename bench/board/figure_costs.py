@@ -4,12 +4,13 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator
 
 from bench.board.panels import (
@@ -21,6 +22,7 @@ from bench.board.panels import (
     entitle,
     left_out,
     legend,
+    score,
     short,
 )
 from bench.board.rows import metrics_of, number
@@ -34,20 +36,13 @@ Box = tuple[float, float, float, float]
 NAME_SIZE = 8.0
 ROWS = 4
 """Data sets drawn at most."""
+ACROSS = 2
+"""Panels in a row."""
 NAMED = ((10, (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)), (100, (1.0, 3.0)), (math.inf, (1.0,)))
 """Multiples of a power of ten that are named on an axis which spans at most so much."""
 TICKS = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 1)
 NEAR = 0.004
 """How near to 1 the score's axis still tells scores apart."""
-
-COSTS = {
-    "CPU time per instance": lambda r: number(r.cpu_seconds),
-    "model calls per instance, forward and backward": lambda r: _calls(r),
-}
-
-
-def _calls(record: Record) -> float:
-    return float(np.nansum([number(record.calls.get(way)) for way in ("forward", "backward")]))
 
 
 @dataclass(frozen=True)
@@ -59,40 +54,87 @@ class Point:
     score: float
 
 
+@dataclass(frozen=True)
+class Place:
+    """What one panel shows: points, and what their cost is."""
+
+    title: str
+    cost: str
+    points: tuple[Point, ...]
+
+
+def _seconds(record: Record) -> float:
+    return number(record.cpu_seconds)
+
+
+def _calls(record: Record) -> float:
+    return float(np.nansum([number(record.calls.get(way)) for way in ("forward", "backward")]))
+
+
+_CALLS = "model calls per instance, forward and backward"
+COSTS = {"CPU time per instance": _seconds, _CALLS: _calls}
+_SCALES = "costs on a logarithmic scale, scores on one that is stretched towards 1. "
+_FRONT = "The line joins the methods that no cheaper one equals"
+
+
 def against_costs(records: Sequence[Record]) -> Iterator[Sketch]:
     """Two panels a data set, its Pareto front drawn and named."""
-    groups = _by_data(records)
-    drawn = {
-        data: panels
-        for data, group in groups.items()
-        if any(panels := [_points(group, cost) for cost in COSTS.values()])
-    }
-    shown = dict(list(drawn.items())[:ROWS])
-    if not shown:
-        return
     metric = next(iter(metrics_of(records)[records[0].task]))
-    figure = drawing(11.4, 3.2 * len(shown) + 0.2)
-    axes = figure.subplots(len(shown), len(COSTS), squeeze=False)
-    for i, (row, (data, panels)) in enumerate(zip(axes, shown.items(), strict=True)):
-        for j, (panel, name, points) in enumerate(zip(row, COSTS, panels, strict=True)):
-            entitle(panel, "" if j else data, "")
-            panel.set(xlabel=name if i == len(shown) - 1 else "", ylabel="" if j else short(metric))
-            _draw_front(panel, points)
-            if points:
-                _label(panel, _count if j else _time)
+    known = {data: _places(g, metric, COSTS) for data, g in _by_data(records).items()}
+    drawn = [(data, panels) for data, panels in known.items() if any(p.points for p in panels)]
+    shown = [replace(p, title="" if j else d) for d, ps in drawn[:ROWS] for j, p in enumerate(ps)]
+    if shown:
+        yield Sketch(
+            "costs",
+            f"{metric} against its costs.",
+            f"Means over seeds and settings, {_SCALES}{_FRONT}; a method that asks the model "
+            "nothing has no place on the axis of calls." + left_out(len(drawn) - ROWS),
+            _fronts(shown, metric),
+        )
+
+
+def tau_against_seconds(records: Sequence[Record]) -> Iterator[Sketch]:
+    """A panel a data set and model: Kendall's tau with the true leave-one-out, and CPU time."""
+    metric = "kendall_tau"
+    known = {d: _places(g, metric, {"CPU time": _seconds}) for d, g in _by_data(records).items()}
+    drawn = [replace(p, title=d) for d, panels in known.items() for p in panels if p.points]
+    shown = drawn[: ACROSS * ROWS]
+    if shown:
+        yield Sketch(
+            "costs",
+            f"{metric} against CPU time.",
+            "How well the order of a method's values agrees with that of the true leave-one-out. "
+            f"Means over seeds and settings, {_SCALES}{_FRONT}."
+            + left_out(len(drawn) - len(shown)),
+            _fronts(shown, metric),
+        )
+
+
+def _places(
+    records: Sequence[Record], metric: str, costs: Mapping[str, Callable[[Record], float]]
+) -> list["Place"]:
+    return [Place("", name, tuple(_points(records, cost, metric))) for name, cost in costs.items()]
+
+
+def _fronts(places: Sequence[Place], metric: str) -> Drawing:
+    """So many panels, `ACROSS` in a row, named where the layout leaves room."""
+    rows, across = -(-len(places) // ACROSS), min(ACROSS, len(places))
+    figure = drawing(5.7 * across, 3.2 * rows + 0.2)
+    axes = figure.subplots(rows, across, squeeze=False)
+    for unused in axes.flat[len(places) :]:
+        unused.set_axis_off()
+    for i, (panel, place) in enumerate(zip(axes.flat, places, strict=False)):
+        entitle(panel, place.title, "")
+        lowest = i + ACROSS >= len(places)
+        panel.set(xlabel=place.cost if lowest else "", ylabel="" if i % ACROSS else short(metric))
+        _draw_front(panel, place.points)
+        if place.points:
+            _label(panel, _count if place.cost == _CALLS else _time)
     figure.draw_without_rendering()  # the layout is known from here on
-    for row, panels in zip(axes, shown.values(), strict=True):
-        for panel, points in zip(row, panels, strict=True):
-            _name(panel, points, front(points))
-    yield Sketch(
-        "costs",
-        f"{metric} against its costs.",
-        "Means over seeds and settings, costs on a logarithmic scale, scores on one that is "
-        "stretched towards 1. The line joins the methods that no cheaper one equals; a method "
-        "that asks the model nothing has no place on the axis of calls."
-        + left_out(len(drawn) - len(shown)),
-        figure,
-    )
+    for panel, place in zip(axes.flat, places, strict=False):
+        best = front(place.points)
+        name_points(panel, place.points, best, joined=best)
+    return figure
 
 
 def call_budget(records: Sequence[Record]) -> Iterator[Sketch]:
@@ -118,7 +160,7 @@ def call_budget(records: Sequence[Record]) -> Iterator[Sketch]:
             panel.fill_between(
                 line.calls, line.mean - line.se, line.mean + line.se, color=colour, alpha=0.15, lw=0
             )
-        others = _points(groups_of[data], _calls)
+        others = _points(groups_of[data], _calls, metric)
         panel.plot(
             [p.cost for p in others],
             [p.score for p in others],
@@ -150,9 +192,8 @@ def _by_data(records: Sequence[Record]) -> dict[str, list[Record]]:
     return groups
 
 
-def _score(record: Record) -> float:
-    metric = next(iter(metrics_of([record])[record.task]))
-    return number(record.scores.get(metric, {}).get("value"))
+def _headline(record: Record) -> float:
+    return score(record, next(iter(metrics_of([record])[record.task])))
 
 
 def _instances(record: Record) -> int:
@@ -160,13 +201,13 @@ def _instances(record: Record) -> int:
     return len(rows) if isinstance(rows, list) and rows else 1
 
 
-def _points(records: Sequence[Record], cost: Any) -> list[Point]:
+def _points(records: Sequence[Record], cost: Callable[[Record], float], metric: str) -> list[Point]:
     """Methods that have both a cost above 0 and a score, in each setting that has any."""
     found: dict[str, list[tuple[float, float]]] = {}
     for record in records:
-        each = cost(record) / _instances(record)
-        if each > 0 and math.isfinite(_score(record)):
-            found.setdefault(record.method, []).append((math.log(each), _score(record)))
+        each, value = cost(record) / _instances(record), score(record, metric)
+        if each > 0 and math.isfinite(value):
+            found.setdefault(record.method, []).append((math.log(each), value))
     most = max(map(len, found.values()), default=0)
     # A mean over fewer settings or seeds is another quantity.
     means = {m: np.mean(pairs, axis=0) for m, pairs in found.items() if len(pairs) == most}
@@ -236,18 +277,33 @@ def _stretch(axes: Axes) -> None:
     axes.yaxis.set_major_formatter(lambda y, _: f"{y:g}".replace("-", "\N{MINUS SIGN}"))
 
 
-def _name(axes: Axes, points: Sequence[Point], best: Sequence[Point]) -> None:
-    """Names of the front's points where there is room, each tied to its point."""
+def name_points(
+    axes: Axes,
+    points: Sequence[Point],
+    named: Sequence[Point],
+    joined: Sequence[Point] = (),
+    near: bool = False,
+) -> None:
+    """Names of the `named` where there is room, each tied to its point; the first get it first.
+
+    The layout must be known.
+
+    Parameters
+    ----------
+    points : all that is drawn. joined : those that a line of steps runs through.
+    near : names stand beside their points and below the panel's title, or nowhere.
+    """
     if not points:
         return
     scale = axes.figure.dpi / 72
-    taken = _drawn_boxes(axes, points, best, scale)
+    taken = _drawn_boxes(axes, points, joined, scale)
     frame = axes.get_window_extent()
-    inside = (float(frame.x0), float(frame.y0), float(frame.x1) + 10, float(frame.y1) + 20)
-    for point in best:
+    above = 0 if near else 20
+    inside = (float(frame.x0), float(frame.y0), float(frame.x1) + 10, float(frame.y1) + above)
+    for point in named:
         text = short(point.method, 32)
         size = 0.56 * NAME_SIZE * len(text) * scale, 1.15 * NAME_SIZE * scale
-        for dx, dy in PLACES:
+        for dx, dy in PLACES[: 2 * AROUND] if near else PLACES:
             box = _box(_pixels(axes, point), (dx * scale, dy * scale), size)
             if _holds(inside, box) and not any(_meet(box, other) for other in taken):
                 taken.append(box)
@@ -294,12 +350,14 @@ def _write(axes: Axes, point: Point, text: str, dx: float, dy: float) -> None:
     ).set_in_layout(False)
 
 
+_ANGLES = (150, 120, 180, 210, 90, 60, 330, 300, 270, 0, 30, 240)
+AROUND = len(_ANGLES)
 PLACES = tuple(
     (round(math.cos(angle) * r), round(math.sin(angle) * r) - 4)
     for r in (8, 16, 26, 38, 52, 68, 86)
-    for angle in np.deg2rad([150, 120, 180, 210, 90, 60, 330, 300, 270, 0, 30, 240])
+    for angle in np.deg2rad(_ANGLES)
 )
-"""Where a name may begin or end, in points from its point, the nearest first."""
+"""Where a name may begin or end, in points from its point, `AROUND` at a distance, near first."""
 
 
 def _leader(dx: float) -> dict[str, Any]:
@@ -351,7 +409,7 @@ def _budget(by_value: Mapping[float, Sequence[Record]]) -> Budget | None:
     """A line through the values whose calls are known; None where they hardly cost more."""
     rows = []
     for records in by_value.values():
-        pairs = [(_calls(r) / _instances(r), _score(r)) for r in records]
+        pairs = [(_calls(r) / _instances(r), _headline(r)) for r in records]
         pairs = [(calls, score) for calls, score in pairs if calls > 0 and math.isfinite(score)]
         if pairs:
             calls, scores = np.array(pairs).T

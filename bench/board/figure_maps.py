@@ -50,8 +50,8 @@ def _maps(group: Sequence[Record], place: int, missing: int) -> Sketch:
     figure.set_layout_engine("constrained", w_pad=0.05, h_pad=0.03)
     axes = figure.subplots(len(images), len(methods) + 1, squeeze=False)
     for row, image in enumerate(images):
-        _bare(axes[row, 0])
-        axes[row, 0].imshow(_enlarged(_in_colour(image)), interpolation="none")
+        bare(axes[row, 0])
+        axes[row, 0].imshow(enlarged(in_colour(image)), interpolation="none")
         axes[row, 0].set_xlabel(f"class {image.get('target', '?')}", fontsize=8, labelpad=2)
         for column, method in enumerate(methods, start=1):
             _draw_map(axes[row, column], image, own[method], row)
@@ -78,13 +78,13 @@ def _images(record: Record) -> list[Mapping[str, Any]]:
 
 
 def _draw_map(axes: Axes, image: Mapping[str, Any], record: Record, row: int) -> None:
-    _bare(axes)
+    bare(axes)
     heat = _heat(image, record, row)
     if heat is None:
         axes.set_axis_off()
         return
     least = 0.42 if len(image["pixels"]) == 1 else 0.6  # photographs are dark all over
-    axes.imshow(_enlarged(_tinted(heat, _light(image), least)), interpolation="none")
+    axes.imshow(enlarged(_tinted(heat, _light(image), least)), interpolation="none")
     scores = array(record.details.get("ideal_influence"))
     score = scores[row] if scores is not None and row < len(scores) else np.nan
     text = "undefined" if np.isnan(score) else f"{score:z.2f}".replace("-", "\N{MINUS SIGN}")
@@ -110,7 +110,8 @@ def _of_pixel(membership: Int[np.ndarray, "..."], row: int) -> Int[np.ndarray, "
     return membership[0] if membership.ndim == 3 else membership
 
 
-def _in_colour(image: Mapping[str, Any]) -> Float[np.ndarray, "h w 3"]:
+def in_colour(image: Mapping[str, Any]) -> Float[np.ndarray, "h w 3"]:
+    """An image's `pixels`, channels first, from 0 to 255; one channel as ink on paper."""
     pixels = np.asarray(image["pixels"], dtype=float) / 255
     if len(pixels) == 3:
         return np.clip(np.moveaxis(pixels, 0, 2), 0, 1)
@@ -134,12 +135,14 @@ def _tinted(
     return tinted
 
 
-def _enlarged(image: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "H W 3"]:
+def enlarged(image: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "H W 3"]:
+    """Of `SIDE` pixels or more, each a square."""
     times = max(1, -(-SIDE // max(image.shape[:2])))
     return np.repeat(np.repeat(image, times, axis=0), times, axis=1)
 
 
-def _bare(axes: Axes) -> None:
+def bare(axes: Axes) -> None:
+    """A thin frame, and nothing on it."""
     axes.set(xticks=[], yticks=[])
     axes.grid(visible=False)
     axes.spines[:].set(visible=True, color=GRID, linewidth=0.6)

@@ -12,12 +12,16 @@ import seaborn as sns
 from bench.board.figure_agreement import agreement_matrix
 from bench.board.figure_cleansing import removal
 from bench.board.figure_companion import transparency
-from bench.board.figure_costs import against_costs, call_budget
+from bench.board.figure_costs import against_costs, call_budget, tau_against_seconds
 from bench.board.figure_curves import deletion_and_inclusion
+from bench.board.figure_error_split import error_split
+from bench.board.figure_exhibits import exhibits
 from bench.board.figure_maps import attribution_maps
+from bench.board.figure_mislabels import gain_against_auc
 from bench.board.figure_ranks import mean_ranks
 from bench.board.figure_references import by_reference
 from bench.board.figure_scores import by_method
+from bench.board.figure_subsets import lds_by_share
 from bench.board.panels import STYLE, Sketch
 from bench.board.rows import metrics_of
 from bench.record import Record
@@ -35,7 +39,14 @@ OF_TASK: dict[str, tuple[Sketcher, ...]] = {
         call_budget,
         agreement_matrix,
     ),
-    "cleansing": (removal,),
+    "cleansing": (
+        removal,
+        exhibits,
+        tau_against_seconds,
+        lds_by_share,
+        gain_against_auc,
+        error_split,
+    ),
     "companion": (transparency,),
 }
 

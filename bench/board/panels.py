@@ -24,6 +24,8 @@ MATRIX = sns.diverging_palette(30, 245, s=90, l=55, as_cmap=True)
 """Colours of scores, of which more is better, and of what lies between -1 and 1."""
 LINES = 6
 """Methods drawn as curves, spread evenly over the ranking."""
+TRUTH = "leave_one_out"
+"""The method that trains again without each row: what others are measured by."""
 MOST, ACROSS = 20, 3
 """Panels in a figure, and those in a row where settings don't share their data sets, at most."""
 
@@ -61,16 +63,22 @@ class Panel:
 class Grid:
     """A panel for each setting and problem, those of one setting side by side.
 
-    `missing` counts the problems beyond `most`, which have no panel.
+    `missing` counts the problems beyond `most`, which have no panel. No row has more than
+    `across`.
     """
 
     def __init__(
-        self, records: Sequence[Record], width: float, height: float, most: int = MOST
+        self,
+        records: Sequence[Record],
+        width: float,
+        height: float,
+        most: int = MOST,
+        across: int = ACROSS + 1,
     ) -> None:
         groups = problems_of(records, most)
         self.missing = len(problems_of(records)) - len(groups)
         texts = settings_in_short(records)
-        columns = _columns([setting for setting, *_ in groups])
+        columns = min(across, _columns([setting for setting, *_ in groups]))
         rows = -(-len(groups) // columns)
         self.drawing = drawing(width * columns + 2.0, height * rows + 0.3)
         axes = self.drawing.subplots(rows, columns, squeeze=False)
@@ -81,6 +89,10 @@ class Grid:
             _panel(place, cell, texts[cell[0]], group)
             for place, (cell, group) in zip(axes.flat, groups.items(), strict=False)
         )
+
+    def note(self, panel: Panel, text: str) -> None:
+        """A few words at the right end of a panel's title."""
+        panel.axes.set_title(text, loc="right", fontsize=8.5, fontweight="normal", pad=15)
 
     def is_first(self, panel: Panel) -> bool:
         """Whether no panel stands to the left of this one."""
@@ -170,7 +182,7 @@ def settings_in_short(records: Sequence[Record]) -> dict[str, str]:
 
 def left_out(missing: int) -> str:
     """The sentence in a caption on problems that aren't drawn."""
-    return f" {missing} more problems are not drawn." if missing else ""
+    return f" {missing} more problems are not drawn." if missing > 0 else ""
 
 
 def drawing(width: float, height: float) -> Drawing:
@@ -193,15 +205,22 @@ def short(name: str, most: int = 28) -> str:
     return name if len(name) <= most else name[: most - 1] + "…"
 
 
-def by_rank(records: Sequence[Record]) -> list[str]:
-    """Methods by the mean of their headline score over all problems, the best first."""
-    metric, info = next(iter(metrics_of(records)[records[0].task].items()))
+def by_rank(records: Sequence[Record], metric: str = "") -> list[str]:
+    """Methods by the mean of a score, the headline unless named, over all problems, best first."""
+    metrics = metrics_of(records)[records[0].task]
+    metric = metric or next(iter(metrics))
+    info = metrics.get(metric, {})
     values: dict[str, list[float]] = {}
     for r in records:
-        values.setdefault(r.method, []).append(number(r.scores.get(metric, {}).get("value")))
+        values.setdefault(r.method, []).append(score(r, metric))
     sign = 1 if info.get("direction") == "lower" else -1
     means = {method: sign * float(np.mean(v)) for method, v in values.items()}
     return sorted(means, key=lambda m: (math.isnan(means[m]), means[m], m))
+
+
+def score(record: Record, metric: str) -> float:
+    """A record's score; NaN where it has none."""
+    return number(record.scores.get(metric, {}).get("value"))
 
 
 def coloured(records: Sequence[Record]) -> list[tuple[str, Any]]:
@@ -248,7 +267,7 @@ def mean_scores(records: Sequence[Record], methods: Sequence[str]) -> Float[np.n
     values: dict[str, list[float]] = {method: [] for method in methods}
     for r in records:
         if r.method in values:
-            values[r.method].append(number(r.scores.get(metric, {}).get("value")))
+            values[r.method].append(score(r, metric))
     return np.array([float(mean_of_finite(np.array([*v, math.nan]))) for v in values.values()])
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
@@ -68,8 +69,9 @@ def metrics_of(records: Iterable[Record]) -> dict[str, Metrics]:
 
 def number(value: Any) -> float:
     """A finite float, or NaN for whatever else a record may hold."""
-    if isinstance(value, int | float) and math.isfinite(value):
-        return float(value)
+    if isinstance(value, int | float):
+        with suppress(OverflowError):  # whole numbers in a file have no largest
+            return float(value) if math.isfinite(value) else math.nan
     return math.nan
 
 

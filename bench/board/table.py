@@ -164,8 +164,8 @@ def _text_lines(group: pd.DataFrame) -> Iterator[str]:
             ]
         )
     first = overall.iloc[0]
-    yield _printable(f"{first.task}: {first.metric} ({first.direction} is better), {first.setting}")
-    cells = [[_printable(cell) for cell in line] for line in lines]
+    yield printable(f"{first.task}: {first.metric} ({first.direction} is better), {first.setting}")
+    cells = [[printable(cell) for cell in line] for line in lines]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for row in cells:
         yield "  ".join(
@@ -204,6 +204,6 @@ def _text(value: float) -> str:
     return f"{value:z.3f}" if value == value else "-"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Without control characters: a name may come from a stranger's record."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

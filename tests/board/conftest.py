@@ -1,5 +1,7 @@
 """A suite of made-up records that look like real ones, and records at will."""
 
+import base64
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -195,12 +197,29 @@ def _attribution_details(level: float, rng: np.random.Generator) -> dict[str, An
 def _cleansing_details(level: float, rng: np.random.Generator) -> dict[str, Any]:
     removed = np.array([0, 2, 4, 7, 17, 34, 68])
     rise = level * np.sin(removed / 34) + 0.002 * rng.normal(size=7) * (removed > 0)
+    picture = packed(rng.integers(0, 256, (1, 8, 8)))
     return {
         "removed": removed.tolist(),
         "n_train": 341,
         "accuracy": (0.94 + rise).tolist(),
+        "accuracy_last": (0.94 + 0.5 * rise).tolist(),
         "accuracy_random": (0.94 - 0.0001 * removed).tolist(),
+        "check": {"rows": 15, "correlation": 0.95, "relative_error": 0.3},
+        "error_split": {
+            "SGD-influence": {"read_out": 0.05, "cross_epoch": -0.02, "step": 0.2},
+            "no Hessian": {"read_out": 0.05, "cross_epoch": 0.1, "step": 0.2, "curvature": 0.4},
+        },
+        "exhibits": [
+            {"row": row, "kind": kind, "value": 0.1, "label": "4", "truly": "9", "picture": picture}
+            for row, kind in enumerate(("harmful", "helpful"))
+        ],
     }
+
+
+def packed(pixels: np.ndarray) -> dict[str, Any]:
+    """A picture as a record holds it."""
+    squeezed = base64.b64encode(zlib.compress(pixels.astype(np.uint8).tobytes()))
+    return {"shape": list(pixels.shape), "zlib": squeezed.decode()}
 
 
 def _companion_details(level: float, rng: np.random.Generator) -> dict[str, Any]:

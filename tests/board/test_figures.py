@@ -24,7 +24,12 @@ NAMES = {
         "references",
         *("costs", "agreement", "ranks"),
     },
-    "cleansing": {"by_method", "removal"},
+    "cleansing": {
+        "by_method",
+        *("removal", "removal_last", "test_error"),
+        *("exhibits", "exhibits_2", "exhibits_3", "exhibits_4"),
+        *("costs", "error_split"),
+    },
     "companion": {"by_method", "transparency"},
 }
 

@@ -258,7 +258,7 @@ def test_publish_writes_once(suite: Path, make: Make, monkeypatch: pytest.Monkey
     page = board.publish(suite)
     before = page.stat().st_mtime_ns
     assert (suite / "leaderboard.csv").read_text().startswith("task,setting,dataset")
-    assert len(list((suite / "figures").glob("*.svg"))) == 13
+    assert len(list((suite / "figures").glob("*.svg"))) == 21
     with monkeypatch.context() as patched:
         patched.setattr("bench.board._read", None)
         assert board.publish(suite) == page

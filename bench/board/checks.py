@@ -1,0 +1,61 @@
+"""Whether influence can be trusted on each problem, by the rows that were removed one by one."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from bench.board.rows import number
+from bench.board.table import printable
+from bench.record import Record
+
+TRUSTED, WITH_CARE = 0.9, 0.6
+"""Correlations of SGD-influence with the truth from which it is trusted, and with care."""
+REMEDY = (
+    "; no derivative can be trusted here: GELU, softplus or tanh, shorter training and lower "
+    "rates help"
+)
+
+
+def check_lines(records: Sequence[Record]) -> list[str]:
+    """A line a problem that holds `details["check"]`, averaged over its seeds.
+
+    All methods of a seed share one check: it counts once.
+    """
+    known: dict[tuple[str, str, str, str], dict[int, tuple[float, float, float]]] = {}
+    for record in records:
+        if (found := _check(record)) is not None:
+            cell = record.task, record.dataset, record.model, record.setting
+            known.setdefault(cell, {}).setdefault(record.seed, found)
+    return [
+        printable(_line(f"{dataset} · {model} {setting}".strip(), list(by_seed.values())))
+        for (_, dataset, model, setting), by_seed in known.items()
+    ]
+
+
+def verdict(correlation: float) -> str:
+    """What may be said of influence in words."""
+    if correlation >= TRUSTED:
+        return "influence can be trusted"
+    return f"influence {'with care' if correlation >= WITH_CARE else 'cannot be trusted'}"
+
+
+def _check(record: Record) -> tuple[float, float, float] | None:
+    """(rows, correlation, relative error) of a record, None without them."""
+    held = record.details.get("check")
+    if not isinstance(held, Mapping):
+        return None
+    rows, correlation, error = (
+        number(held.get(name)) for name in ("rows", "correlation", "relative_error")
+    )
+    return None if math.isnan(rows + correlation + error) else (rows, correlation, error)
+
+
+def _line(problem: str, checks: Sequence[tuple[float, float, float]]) -> str:
+    rows, correlation, error = np.mean(checks, axis=0).tolist()
+    seeds = f"{len(checks)} seed{'s' if len(checks) > 1 else ''}"
+    return (
+        f"{verdict(correlation)}: {problem}: correlation {correlation:.2f}, relative error "
+        f"{error:.2f} ({rows:.0f} rows removed one by one, {seeds})"
+        f"{REMEDY if correlation < WITH_CARE else ''}"
+    )

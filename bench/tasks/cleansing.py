@@ -70,8 +70,8 @@ class CleansingSetting:
     extremes : rows at each end of the ranking that `jaccard` compares.
     subsets : random sets of removed rows of each size for the linear datamodeling scores; none
         where 0.
-    error_split : whether the error of SGD-influence is split into its parts, where the true
-        leave-one-out is computed; about E / 2 times as much work, E the number of epochs.
+    error_split : whether the error of SGD-influence is split into its parts, on fifty rows; E / 2
+        times as much work as fifty retrainings, E the number of epochs, and within truth_flops.
     """
 
     shown: ClassVar[tuple[str, ...]] = ("flip",)

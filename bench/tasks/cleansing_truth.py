@@ -27,6 +27,9 @@ PERCENTS = (0.5, 1.0, 5.0, 20.0)
 CHECKED = 15
 """Rows that are removed one by one to see whether influence can be trusted."""
 
+SPLIT = 50
+"""Random rows on which the error is split: each is left out of every single epoch, too."""
+
 
 @dataclass(frozen=True)
 class Truth:
@@ -37,7 +40,7 @@ class Truth:
     leave_one_out : change of the query's loss without each training row.
     subsets : random sets of removed rows, by their percentage of the training rows.
     check : SGD-influence beside the truth on some random rows.
-    split : where the error of SGD-influence comes from.
+    split : where the error of SGD-influence comes from, on some random rows.
     """
 
     leave_one_out: Float[np.ndarray, " n_train"] | None = None
@@ -57,7 +60,7 @@ class Truth:
         rng: np.random.Generator,
     ) -> "Truth":
         """Each part that takes no more than `flops` operations; `subsets` of each size."""
-        subset_rng, check_rng = rng.spawn(2)
+        subset_rng, check_rng, split_rng = rng.spawn(3)
         n = len(trajectory.objective.samples)
 
         def paid(models: float) -> bool:
@@ -74,7 +77,11 @@ class Truth:
                 for percent in PERCENTS
             }
         check = _check(trajectory, query, truth, check_rng) if paid(min(CHECKED, n)) else None
-        parts = split_error(trajectory, query) if split and truth is not None else None
+        epochs = len(trajectory.schedule) / trajectory.schedule.steps_per_epoch
+        some, parts = min(SPLIT, n), None
+        # Where the check is None, influence has overflown.
+        if split and check is not None and paid(some * (epochs / 2 + 2)):
+            parts = split_error(trajectory, query, np.sort(split_rng.permutation(n)[:some]))
         return cls(truth, drawn, check, parts)
 
     def details(self) -> dict[str, Any]:

@@ -46,6 +46,14 @@ def test_each_step_of_the_split():
         assert split.by_epoch[j] == pytest.approx(by_epoch, abs=1e-6)
 
 
+def test_some_rows_are_some_of_all():
+    """The rows asked for, in their order, with the values that they have among all."""
+    run, query = trained(2)
+    whole, some = split_error(run, query), split_error(run, query, np.array([3, 20]))
+    for name in ("truth", "read_out", "by_epoch", "linear", "flat"):
+        np.testing.assert_allclose(getattr(some, name), getattr(whole, name)[[3, 20]], atol=1e-6)
+
+
 def test_one_epoch_has_nothing_across_epochs():
     """A row is visited once, so that leaving it out of the epoch is leaving it out."""
     split = split_error(*trained(1))

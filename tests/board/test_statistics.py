@@ -126,7 +126,14 @@ def test_p_value_of_many_problems_is_wilcoxons():
     """Over the problems' means."""
     means = rng().normal(size=statistics.MANY) + 0.8
     found = p_values(np.repeat(means, 2), np.repeat(np.arange(len(means)), 2))
-    assert found == pytest.approx(stats.wilcoxon(means).pvalue)
+    assert found == pytest.approx(stats.wilcoxon(means, method="exact").pvalue)
+    tied = means.round(0)
+    found = p_values(np.stack([means, tied]), np.arange(len(means)))
+    expected = [
+        stats.wilcoxon(one, method=method).pvalue
+        for one, method in ((means, "exact"), (tied, "asymptotic"))
+    ]
+    assert found == pytest.approx(np.array(expected))
 
 
 def test_clear_ranks_are_found_in_both_directions():

@@ -20,6 +20,7 @@ from bench.board.panels import (
     Sketch,
     drawing,
     entitle,
+    headed,
     left_out,
     legend,
     score,
@@ -116,6 +117,11 @@ def _places(
     return [Place("", name, tuple(_points(records, cost, metric))) for name, cost in costs.items()]
 
 
+def _entitle(axes: Axes, problem: str) -> None:
+    dataset, _, model = problem.partition(" · ")
+    entitle(axes, *(headed(dataset, model) if model else (dataset, "")))
+
+
 def _fronts(places: Sequence[Place], metric: str) -> Drawing:
     """So many panels, `ACROSS` in a row, named where the layout leaves room."""
     rows, across = -(-len(places) // ACROSS), min(ACROSS, len(places))
@@ -124,7 +130,7 @@ def _fronts(places: Sequence[Place], metric: str) -> Drawing:
     for unused in axes.flat[len(places) :]:
         unused.set_axis_off()
     for i, (panel, place) in enumerate(zip(axes.flat, places, strict=False)):
-        entitle(panel, place.title, "")
+        _entitle(panel, place.title)
         lowest = i + ACROSS >= len(places)
         panel.set(xlabel=place.cost if lowest else "", ylabel="" if i % ACROSS else short(metric))
         _draw_front(panel, place.points)
@@ -153,7 +159,7 @@ def call_budget(records: Sequence[Record]) -> Iterator[Sketch]:
     for unused in axes.flat[len(shown) :]:
         unused.set_axis_off()
     for i, (panel, (data, lines)) in enumerate(zip(axes.flat, shown.items(), strict=False)):
-        entitle(panel, data, "")
+        _entitle(panel, data)
         for name, line in lines.items():
             colour = COLOURS[names.index(name) % len(COLOURS)]
             panel.plot(line.calls, line.mean, "o-", ms=4.5, lw=1.6, color=colour, label=name)

@@ -17,6 +17,7 @@ from bench.board.panels import (
     coloured,
     drawing,
     entitle,
+    headed,
     left_out,
     legend,
     problems_of,
@@ -46,7 +47,7 @@ def deletion_and_inclusion(records: Sequence[Record]) -> Iterator[Sketch]:
         pair = axes.flat[2 * i : 2 * i + 2]
         for panel, side in zip(pair, SIDES, strict=True):
             _draw_side(panel, side, group, methods)
-        entitle(pair[0], f"{dataset} · {model}", texts[setting])
+        entitle(pair[0], *headed(dataset, model, texts[setting]))
         entitle(pair[1], "", "")
     legend(figure, axes.flat, ["ideal", *(method for method, _ in methods), "chance"])
     missing = len(problems_of(records)) - len(problems)

@@ -15,6 +15,7 @@ from bench.board.panels import (
     Problem,
     Sketch,
     drawing,
+    headed,
     left_out,
     problems_of,
     settings_in_short,
@@ -121,4 +122,5 @@ def _draw(axes: Axes, top: float, bars: Bars) -> tuple[float, float]:
 
 def _name(cell: Problem, settings: Mapping[str, str]) -> str:
     setting, dataset, model = cell
-    return f"{short(f'{dataset} · {model}')}\n{short(settings[setting], 36)}"
+    title, subtitle = headed(dataset, model, settings[setting])
+    return f"{short(title)}\n{short(subtitle, 36)}"

@@ -12,6 +12,7 @@ from bench.board.panels import (
     by_rank,
     drawing,
     entitle,
+    headed,
     heat_map,
     left_out,
     plain_names,
@@ -42,7 +43,7 @@ def by_reference(records: Sequence[Record]) -> Iterator[Sketch]:
         heat_map(top, table, methods if not i else [], list(group))
         top.tick_params(axis="x", labelrotation=90)
         alone = sum(cell[:2] == (dataset, model) for cell in groups) == 1
-        entitle(top, f"{dataset} · {model}", "" if alone else rest)
+        entitle(top, *headed(dataset, model, "" if alone else rest))
         below = figure.add_subplot(places[1, i])
         _draw_taus(below, ranked_alike(table, methods)[0], [] if i else list(group), max(columns))
     yield Sketch(

@@ -131,8 +131,14 @@ def _columns(settings: Sequence[str]) -> int:
 
 def _panel(axes: Axes, cell: Problem, setting: str, records: Sequence[Record]) -> Panel:
     _, dataset, model = cell
-    entitle(axes, f"{dataset} · {model}", setting)
+    entitle(axes, *headed(dataset, model, setting))
     return Panel(axes, tuple(records))
+
+
+def headed(dataset: str, model: str, setting: str = "") -> tuple[str, str]:
+    """Title and subtitle of a problem: fields of the model that were replaced go to the latter."""
+    name, _, replaced = model.partition(" ")
+    return f"{dataset} · {name}", " ".join(filter(None, [replaced, setting]))
 
 
 def entitle(axes: Axes, title: str, subtitle: str) -> None:

@@ -142,8 +142,9 @@ def p_values(
     """Two-sided p-values of paired differences; 1 where there are too few to tell.
 
     Student t for a fixed list of problems; from `MANY` problems on Wilcoxon's signed-rank test
-    over their means, exact unless two differences are of one size. Where nothing varies within the problems, which t would call certain, the
-    sign test if all differences are one number, 2^(1 - n), else 1.
+    over their means, exact unless two of them are of one size. Where nothing varies within the
+    problems, which t would call certain, the sign test if all differences are one number,
+    2^(1 - n), else 1.
     """
     if len(np.unique(problem)) >= MANY:
         return _wilcoxon(differences, problem)

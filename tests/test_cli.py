@@ -316,7 +316,7 @@ def wait_for(what, seconds: float = 60.0) -> None:
 
 def test_ctrl_c_loses_no_cell(tmp_path: Path):
     """The cells that were at work leave no record, and the same command runs them."""
-    words = ("experiment=toy", "seed=0", "method=[mean,{slow: {pause: 3}}]")
+    words = ("experiment=toy", "seed=0", "method=[mean,{slow: {pause: 10}}]")
     run = start(tmp_path, *words)
     suite = tmp_path / "results/runs/toy"
     wait_for(lambda: list(suite.glob("*.json")))

@@ -200,7 +200,7 @@ def spaced(
 
 def _brief(tick: float) -> str:
     """In one digit where that is near: 2 of 395 rows are half a percent."""
-    if 10 <= tick < 1e7:
+    if 9.5 <= tick < 1e7:
         return f"{tick:,.0f}"
     near = abs(float(f"{tick:.1g}") - tick) < 0.05 * tick
     return f"{tick:.1g}" if near else f"{tick:.2g}"

@@ -65,6 +65,16 @@ def test_merging():
     assert extremes(np.array([3.0, 1.0, 2.0]), 2).tolist() == [0, 1, 2]
 
 
+def test_a_few_rows_far_out_move_no_unverified_one_ahead():
+    """Estimates whose order is perfect and whose tails are far too light keep their order."""
+    estimates = RNG(0).normal(size=200)
+    truth = np.sinh(3 * estimates) + 40 * (estimates > 2)
+    rows = extremes(estimates, 30)
+    values = merged(estimates, rows, truth[rows])
+    assert np.array_equal(np.argsort(values)[:10], np.argsort(truth)[:10])
+    assert kendall_tau(values, truth) > 0.9
+
+
 def test_what_is_refused(ask):
     """No rows to verify, or more work than is allowed."""
     with pytest.raises(ValueError, match="verify=0: wanted at least 1"):

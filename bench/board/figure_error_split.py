@@ -68,7 +68,8 @@ def error_split(records: Sequence[Record]) -> Iterator[Sketch]:
         "From the truth to the estimate one simplification is made after the other. What each "
         "adds to the error, in percent of it: the parts add up to 100, and one that makes up for "
         "another lies left of 0. Beside a bar the relative error, |truth \N{MINUS SIGN} estimate| "
-        "/ |truth| over all rows. Means over seeds." + left_out(len(known) - len(drawn)),
+        "/ |truth| over fifty random rows, or all of fewer. Means over seeds."
+        + left_out(len(known) - len(drawn)),
         figure,
     )
 

@@ -172,10 +172,18 @@ def removal_changes(
     ----------
     again : trains on the kept rows, or knows what came of it.
     """
-    keep = torch.ones(len(rows) + 1, len(trajectory.objective.samples), dtype=torch.bool)
-    # The first run keeps all rows: the same program as the others, hence the same round-off.
-    keep[torch.arange(1, len(keep)), rows] = False
+    keep = without_each(rows, len(trajectory.objective.samples))
     return changes(trajectory.objective, again(trajectory, keep), samples)
+
+
+def without_each(rows: Int[Tensor, " m"], n: int) -> Bool[Tensor, "m_plus_1 n"]:
+    """What each run keeps of `n` rows, one run without each of `rows`.
+
+    The first keeps all: it goes through the same program as the others, hence the same round-off.
+    """
+    keep = torch.ones(len(rows) + 1, n, dtype=torch.bool)
+    keep[torch.arange(1, len(keep)), rows] = False
+    return keep
 
 
 def changes(

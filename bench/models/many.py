@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bench.data import Samples
 from bench.models.chain import Chain
-from bench.models.influence import Hessian, changes, first_step, walk_back
+from bench.models.influence import Hessian, changes, first_step, walk_back, without_each
 from bench.models.linearised import chained
 from bench.models.optimiser import PLAIN, After, Before, Optimiser
 from bench.models.smoothing import with_smoothed_kinks
@@ -171,8 +171,7 @@ def leave_one_outs(
 ) -> Float[Tensor, "s n_train"]:
     """`leave_one_out` of each run, its loss taken on its own `samples`."""
     n = len(trajectories[0].objective.samples)
-    # The first model of a run keeps all rows: the same program as the others.
-    keep = torch.cat([torch.ones(1, n, dtype=torch.bool), ~torch.eye(n, dtype=torch.bool)])
+    keep = without_each(torch.arange(n), n)
     finals = retrain_many(trajectories, keep.expand(len(trajectories), -1, -1))
     runs = zip(trajectories, finals, samples, strict=True)
     return torch.stack([changes(run.objective, flats, own) for run, flats, own in runs])

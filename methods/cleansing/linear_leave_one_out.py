@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from bench.models.base import Capability
-from bench.models.influence import leave_one_out_flops, query_gradient
+from bench.models.influence import leave_one_out_flops, query_gradient, without_each
 from bench.tasks.base import Unsupported
 from bench.tasks.cleansing import CleansingProblem, Influence
 
@@ -41,7 +41,5 @@ class LinearLeaveOneOut:
         if wanted > self.flops:
             raise Unsupported(f"takes {wanted:.1g} floating-point operations, over {self.flops:g}")
         query = query_gradient(run.objective, run.final, problem.validation)
-        # The first run keeps all rows: the same program as the others, hence the same round-off.
-        keep = torch.cat([torch.ones(1, n, dtype=torch.bool), ~torch.eye(n, dtype=torch.bool)])
-        finals = run.retrain(keep)
+        finals = run.retrain(without_each(torch.arange(n), n))
         return Influence(((finals[1:] - finals[0]) @ query).double().numpy())

@@ -21,9 +21,9 @@ class ScreenAndVerify:
     The network is trained again without each of these rows, all runs in one batch. The other
     values keep their order; a line, fitted to the half of the verified rows that lies nearer to
     them, brings them to the unit of the truth, so that a row which turns out harmless takes its
-    place among them. How well `screen`
-    agrees with the truth on the verified rows, a certificate of this very run, is in the notes of
-    the answer: Kendall's tau, and the share of rows whose sign it has right.
+    place among them. How well `screen` agrees with the truth on the verified rows, a certificate of
+    this very run, is in the notes of the answer: Kendall's tau, and the share of rows whose sign
+    it has right.
 
     Parameters
     ----------

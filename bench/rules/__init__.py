@@ -1,0 +1,18 @@
+"""Rules over literals: binarisation, mining on packed bits, and ordered lists of rules."""
+
+from bench.rules.bits import pack, sizes
+from bench.rules.lists import Rule, RuleList
+from bench.rules.literals import Literals, binarize
+from bench.rules.mining import RulePool, Selection, mine
+
+__all__ = [
+    "Literals",
+    "Rule",
+    "RuleList",
+    "RulePool",
+    "Selection",
+    "binarize",
+    "mine",
+    "pack",
+    "sizes",
+]

@@ -18,6 +18,10 @@ from bench.tasks.base import Task, make_setting
 SHELF = Shelf()
 
 
+REQUESTED = {"frisk", "juvenile", "recidivism"}
+"""Data sets that may not be passed on, so that no data folder of ours has them."""
+
+
 def offline(url: str, timeout: float) -> None:
     raise URLError("tests download nothing")
 
@@ -46,7 +50,7 @@ def test_dataset_loads_what_it_declares(name: str, monkeypatch: pytest.MonkeyPat
     try:
         data = build(config, name).load()
     except DataMissing as error:
-        if os.environ.get("EARNEST_DATA"):
+        if os.environ.get("EARNEST_DATA") and name not in REQUESTED:
             raise
         pytest.skip(str(error).splitlines()[0])
     assert isinstance(data, Table if cls.kind == "table" else Images)

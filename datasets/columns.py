@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
+from bench.components import ConfigError
 from bench.data import Column
 
 Missing = Literal["level", "drop", "refuse"]
@@ -34,7 +35,8 @@ def read(data: bytes, delimiter: str = ",") -> dict[str, np.ndarray]:
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise ValueError(f"columns that stand twice: {', '.join(twice)}")
-    return dict(zip(header, np.array(rows, dtype=str).reshape(-1, len(header)).T, strict=True))
+    columns = zip(*rows, strict=True) if rows else [()] * len(header)
+    return {n: np.array(cells, dtype=str) for n, cells in zip(header, columns, strict=True)}
 
 
 def settled(name: str, texts: Texts, missing: Missing, empty: Collection[str]) -> Texts:
@@ -42,14 +44,14 @@ def settled(name: str, texts: Texts, missing: Missing, empty: Collection[str]) -
 
     Raises
     ------
-    ValueError
+    ConfigError
         where there are some and `missing` is `refuse`.
     """
     lacking = {column: np.isin(cells, list(empty)) for column, cells in texts.items()}
     counts = {column: int(cells.sum()) for column, cells in lacking.items() if cells.any()}
     if missing == "refuse" and counts:
         named = ", ".join(f"{column} ({count} rows)" for column, count in counts.items())
-        raise ValueError(
+        raise ConfigError(
             f"{name} has missing cells in {named}: missing=level makes a level 'unknown' of them, "
             "missing=drop leaves their rows out"
         )

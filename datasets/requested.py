@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from jaxtyping import Float
 
+from bench.components import ConfigError
 from bench.data import Column, DataMissing, Table
 
 from .columns import category, number, read, settled
@@ -101,19 +102,22 @@ class Requested:
             f"{self.name} is not here and can't be downloaded: {self.about} Ask for it at "
             f"{self.home} and put it as a csv file with a header at {self.file} in the data "
             f"folder ({folder or 'set data_dir=FOLDER or EARNEST_DATA'}). Then name the column to "
-            f"predict: dataset='{{{self.name}: {{target: COLUMN}}}}'."
+            f"predict, {self._named()}."
         )
 
+    def _named(self) -> str:
+        return f"dataset='{{{self.name}: {{target: COLUMN}}}}'"
+
     def _check(self, texts: Mapping[str, np.ndarray]) -> None:
-        """Raise `ValueError` where a named column isn't there, or the target has missing cells."""
+        """Raise `ConfigError` where a named column isn't there, or the target has missing cells."""
         named = {*self.categories, *self.ignored, *filter(None, [self.sensitive, self.target])}
         unknown = sorted(named - set(texts))
         if unknown or self.target is None:
-            wanted = f"no column {', '.join(unknown)}" if unknown else "no target named"
-            raise ValueError(f"{self.name}: {wanted}; its columns are {', '.join(texts)}")
+            lacks = f"no column {', '.join(unknown)}" if unknown else f"no target, {self._named()}"
+            raise ConfigError(f"{self.name}: {lacks}; its columns are {', '.join(texts)}")
         lacking = int(np.isin(texts[self.target], self.empty).sum())
         if lacking and self.missing != "drop":
-            raise ValueError(
+            raise ConfigError(
                 f"{self.name}: {lacking} rows have no {self.target}: missing=drop leaves them out"
             )
 
@@ -122,8 +126,8 @@ class Requested:
             column, codes = category("", cells)
             return column.levels, codes.astype(np.int64)
         if self.positive not in cells:
-            met = ", ".join(np.unique(cells))
-            raise ValueError(f"{self.name}: positive={self.positive!r}, but {self.target} is {met}")
+            met = f"{self.target} is {', '.join(np.unique(cells))}"
+            raise ConfigError(f"{self.name}: positive={self.positive!r}, but {met}")
         return (f"not {self.positive}", self.positive), (cells == self.positive).astype(np.int64)
 
     def _column(
@@ -133,7 +137,7 @@ class Requested:
         if name in self.categories or not _are_numbers(known):
             return category(name, cells)
         if self.missing == "level" and len(known) < len(as_read):
-            raise ValueError(
+            raise ConfigError(
                 f"{self.name}: a number such as {name} has no level 'unknown': missing=drop, or "
                 f"name it among the categories or the ignored"
             )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from earnest.datasets import bank_marketing
 
-from bench.components import Shelf, build
+from bench.components import ConfigError, Shelf, build
 from bench.data import Table
 from bench.download import DataFile
 
@@ -61,7 +61,7 @@ def test_unknown_is_a_level_or_dropped_or_refused():
     assert len(dropped.targets) == 30_488
     assert not [column for column in dropped.columns if "unknown" in column.levels]
     assert len(load(edition="full", missing="drop").targets) == 7842
-    with pytest.raises(ValueError, match=r"missing cells in job \(330 rows\), marital \(80 rows\)"):
+    with pytest.raises(ConfigError, match=r"job \(330 rows\), marital \(80 rows\)"):
         load(missing="refuse")
 
 

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from earnest.datasets.columns import category, read, settled
 
+from bench.components import ConfigError
+
 TEXTS = {"a": np.array(["x", "", "y"]), "b": np.array(["1", "2", "?"])}
 
 
@@ -29,7 +31,7 @@ def test_missing_cells_become_a_level_or_leave_or_are_named():
         ["1", "2", "unknown"],
     ]
     assert settled("toy", TEXTS, "drop", {"", "?"})["b"].tolist() == ["1"]
-    with pytest.raises(ValueError, match=r"toy has missing cells in a \(1 rows\), b \(1 rows\)"):
+    with pytest.raises(ConfigError, match=r"toy has missing cells in a \(1 rows\), b \(1 rows\)"):
         settled("toy", TEXTS, "refuse", {"", "?"})
     assert settled("toy", TEXTS, "refuse", ())["a"].tolist() == ["x", "", "y"]
 

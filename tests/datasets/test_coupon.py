@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from earnest.datasets import coupon
 
-from bench.components import Shelf, build
+from bench.components import ConfigError, Shelf, build
 from bench.data import DataMissing, Table
 from bench.download import contents
 
@@ -75,7 +75,7 @@ def test_missing_is_a_level_or_dropped_or_refused():
     dropped = load(missing="drop")
     assert len(dropped.targets) == 3816
     assert not [column for column in dropped.columns if "unknown" in column.levels]
-    with pytest.raises(ValueError, match=r"car \(3959 rows\), Bar \(37 rows\).*missing=level"):
+    with pytest.raises(ConfigError, match=r"car \(3959 rows\), Bar \(37 rows\).*missing=level"):
         load(missing="refuse")
 
 

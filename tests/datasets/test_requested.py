@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.components import Shelf, build
+from bench.components import ConfigError, Shelf, build
 from bench.data import DataMissing, Table
 
 NAMES = ("juvenile", "frisk", "recidivism")
@@ -68,32 +68,32 @@ def test_codes_and_a_positive_cell_are_named(folder: Path):
     assert data.columns[2].levels == ("1", "3")
     assert data.class_names == ("not yes", "yes")
     assert data.targets.tolist() == [0, 1, 0]
-    with pytest.raises(ValueError, match="positive='maybe', but again is never, no, yes"):
+    with pytest.raises(ConfigError, match="positive='maybe', but again is never, no, yes"):
         load(target="again", positive="maybe")
 
 
 def test_what_is_not_there_is_named(folder: Path):
     """No target, or a column that the file hasn't."""
     put(folder)
-    with pytest.raises(ValueError, match="no target named; its columns are id, age, district, sex"):
+    with pytest.raises(ConfigError, match="no target, .*COLUMN.*; its columns are id, age, d"):
         load()
-    with pytest.raises(ValueError, match="no column race; its columns are id"):
+    with pytest.raises(ConfigError, match="no column race; its columns are id"):
         load(target="again", sensitive="race")
 
 
 def test_missing_cells_are_refused_unless_asked_for(folder: Path):
     """Named with their columns; a level of a category; no level of a number; no class."""
     put(folder, ROWS + "10,50,3,,no\n")
-    with pytest.raises(ValueError, match=r"juvenile has missing cells in sex \(1 rows\)"):
+    with pytest.raises(ConfigError, match=r"juvenile has missing cells in sex \(1 rows\)"):
         load(target="again")
     assert load(target="again", missing="level").columns[3].levels == ("f", "m", "unknown")
     assert len(load(target="again", missing="drop").targets) == 3
     put(folder, ROWS + "10,NA,3,f,no\n")
-    with pytest.raises(ValueError, match="a number such as age has no level 'unknown'"):
+    with pytest.raises(ConfigError, match="a number such as age has no level 'unknown'"):
         load(target="again", missing="level")
     assert load(target="again", missing="drop").columns[1].levels == ()
     put(folder, ROWS + "10,50,3,f,?\n")
-    with pytest.raises(ValueError, match="1 rows have no again: missing=drop"):
+    with pytest.raises(ConfigError, match="1 rows have no again: missing=drop"):
         load(target="again", missing="level")
 
 

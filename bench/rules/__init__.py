@@ -1,6 +1,6 @@
 """Rules over literals: binarisation, mining on packed bits, and ordered lists of rules."""
 
-from bench.rules.bits import pack, sizes
+from bench.rules.bits import pack, sizes, unpack
 from bench.rules.lists import Rule, RuleList
 from bench.rules.literals import Literals, binarize
 from bench.rules.mining import RulePool, Selection, mine
@@ -15,4 +15,5 @@ __all__ = [
     "mine",
     "pack",
     "sizes",
+    "unpack",
 ]

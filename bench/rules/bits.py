@@ -11,6 +11,11 @@ def pack(rows: Bool[np.ndarray, "k n"]) -> UInt64[np.ndarray, "k words"]:
     return np.ascontiguousarray(whole_words).view(np.uint64)
 
 
+def unpack(sets: UInt64[np.ndarray, "k words"], n: int) -> Bool[np.ndarray, "k n"]:
+    """What `pack` has packed."""
+    return np.unpackbits(sets.view(np.uint8), axis=1, count=n, bitorder="little").astype(bool)
+
+
 def sizes(sets: UInt64[np.ndarray, "*k words"]) -> Int[np.ndarray, "*k"]:
     """How many things are in each packed set."""
     return np.asarray(np.bitwise_count(sets).sum(axis=-1, dtype=np.int64))

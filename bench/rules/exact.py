@@ -363,7 +363,8 @@ class _Search:
             self.overlap,
             self.ground.n_labels,
         )
-        return children.area[node, rule] + self.inner.two_rule_tails(tails)
+        area: np.ndarray = children.area[node, rule] + self.inner.two_rule_tails(tails)
+        return area
 
     def _undominated(self, parts: list[_Nodes]) -> _Nodes:
         """Of prefixes that capture the same rows those that none is at least as good as.

@@ -24,14 +24,15 @@ class Ground:
     Attributes
     ----------
     rows : the rules' captures and the weights of these quantities.
-    everything : the set of all rows.
+    masks : the set of all rows; for each label but the last the rows that have it; the rows
+        that the black box has right.
     n, n_labels, box_right : rows, labels, rows that the black box has right.
     price : of a rule, in units of 2 N^2 AUTAC.
     completed : whether a default rule decides the rows that are left, at no price.
     """
 
     rows: Rows
-    everything: UInt64[np.ndarray, " words"]
+    masks: UInt64[np.ndarray, "masks words"]
     class_sizes: Int[np.ndarray, " classes"]
     class_gains: Int[np.ndarray, " classes"]
     n: int
@@ -40,6 +41,11 @@ class Ground:
     price: float
     completed: bool
 
+    @property
+    def everything(self) -> UInt64[np.ndarray, " words"]:
+        """The set of all rows."""
+        return np.asarray(self.masks[0])
+
     @cached_property
     def by_rule(self) -> UInt64[np.ndarray, "rules words"]:
         """The captures, a rule's words side by side."""
@@ -47,17 +53,12 @@ class Ground:
 
     @property
     def n_rules(self) -> int:
-        return self.rows.captures.shape[1]
+        return int(self.rows.captures.shape[1])
 
     @property
     def scale(self) -> float:
         """2 N^2: areas are whole numbers in this unit."""
         return 2.0 * self.n**2
-
-    @cached_property
-    def totals(self) -> Float[np.ndarray, " quantities"]:
-        """The quantities of all rows."""
-        return self.total(self.everything[None])[0]
 
     def total(self, sets: Sets) -> Float[np.ndarray, "sets quantities"]:
         """The quantities of sets of rows."""
@@ -120,13 +121,15 @@ def ground(
     added = np.column_stack([np.ones(n, dtype=int), gains, positive, top])
     weights, kind = np.unique(added, axis=0, return_inverse=True)
     starts, places, words = _places(kind, len(weights))
-    spread = np.zeros((len(captures) + 1, 64 * words), dtype=bool)
-    spread[:-1, places], spread[-1, places] = captures, True
+    own = labels == np.arange(n_labels - 1)[:, None]
+    sets = np.concatenate([captures, np.ones((1, n), dtype=bool), own, [labels == black_box]])
+    spread = np.zeros((len(sets), 64 * words), dtype=bool)
+    spread[:, places] = sets
     packed = pack(spread)
-    columns, weights = np.ascontiguousarray(packed[:-1].T), np.ascontiguousarray(weights.T)
+    columns = np.ascontiguousarray(packed[: len(captures)].T)
     return Ground(
-        Rows(columns, starts, weights.astype(float)),
-        packed[-1],
+        Rows(columns, starts, np.ascontiguousarray(weights.T, dtype=float)),
+        packed[len(captures) :],
         sizes,
         np.maximum(totals.max(axis=1), 0),
         n,
@@ -142,7 +145,8 @@ def _gains(
 ) -> Int[np.ndarray, "n labels"]:
     """What a row adds to v^z: 1 where z is its label, minus 1 where the black box is right."""
     own = labels[:, None] == np.arange(n_labels)
-    return own.astype(int) - (labels == black_box)[:, None]
+    gains: np.ndarray = own.astype(int) - (labels == black_box)[:, None]
+    return gains
 
 
 def _classes(

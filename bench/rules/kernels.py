@@ -2,7 +2,7 @@
 
 from functools import cache
 from importlib.util import find_spec
-from typing import Any, NamedTuple, Protocol, no_type_check
+from typing import Any, NamedTuple, Protocol, no_type_check, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt64
@@ -52,6 +52,7 @@ class Tails(NamedTuple):
     n_labels: int
 
 
+@runtime_checkable
 class Kernels(Protocol):
     """What is there twice."""
 

@@ -17,14 +17,16 @@ class Literals:
     ----------
     values : whether a row satisfies a literal.
     names : one a literal. Literal j and literal j ^ 1 are each other's negation.
+    excluding : the literals that only say which of three or more levels a category hasn't.
     """
 
     values: Bool[np.ndarray, "n d"]
     names: tuple[str, ...]
+    excluding: frozenset[int] = frozenset()
 
     def rows(self, index: np.ndarray) -> "Literals":
         """The rows at `index` (integers or a boolean mask)."""
-        return Literals(self.values[index], self.names)
+        return Literals(self.values[index], self.names, self.excluding)
 
 
 def binarize(data: Data, fit_rows: Int[np.ndarray, " m"], bins: int = 7) -> Literals:
@@ -40,7 +42,7 @@ def binarize(data: Data, fit_rows: Int[np.ndarray, " m"], bins: int = 7) -> Lite
     ValueError
         where values are missing: neither a literal nor its negation would hold.
     """
-    values, names = [], []
+    values, names, excluding = [], [], set()
     for column, numbers in _columns(data):
         if np.isnan(numbers).any():
             raise ValueError(f"{data.name} has missing values in {column.name}: impute them first")
@@ -51,8 +53,11 @@ def binarize(data: Data, fit_rows: Int[np.ndarray, " m"], bins: int = 7) -> Lite
             if 0 < holds[fit_rows].sum() < len(fit_rows):
                 values += [holds, ~holds]
                 names += [name, negation]
+                if len(column.levels) > 2:
+                    excluding.add(len(names) - 1)
     empty = np.zeros((len(data.targets), 0), dtype=bool)
-    return Literals(np.stack(values, axis=1) if values else empty, tuple(names))
+    stacked = np.stack(values, axis=1) if values else empty
+    return Literals(stacked, tuple(names), frozenset(excluding))
 
 
 def _columns(data: Data) -> Iterator[tuple[Column, Float[np.ndarray, " n"]]]:

@@ -36,6 +36,7 @@ def mine(
     max_conditions: int,
     per_label: int,
     selection: Selection = "bands",
+    negations: bool = True,
 ) -> RulePool:
     """For each label, the most precise conjunctions of literals.
 
@@ -50,10 +51,12 @@ def mine(
     selection : `precision`: the most precise of all, which where there are many literals are
         all narrow; or `bands`: equally many of each band of coverage, from s to 2 s, 2 s to
         4 s, and so on, s the smallest support.
+    negations : whether conditions may be `excluding`, see `Literals`.
     """
     packed = pack(literals.values.T)
     least = max(1, math.ceil(min_support * len(labels) - 1e-9))
-    candidates = _frequent(packed, least, max_conditions)
+    allowed = [j for j in range(len(packed)) if negations or j not in literals.excluding]
+    candidates = _frequent(packed, np.array(allowed, dtype=int), least, max_conditions)
     wanted = pack(np.stack([labels == label for label in np.unique(labels)]))
     counts = [
         (sizes(captures), sizes(captures[:, None] & wanted))
@@ -71,10 +74,13 @@ def mine(
 
 
 def _frequent(
-    packed: UInt64[np.ndarray, "d words"], least: int, max_conditions: int
+    packed: UInt64[np.ndarray, "d words"],
+    allowed: Int[np.ndarray, " a"],
+    least: int,
+    max_conditions: int,
 ) -> Int[np.ndarray, "m k"]:
     """Conjunctions that cover at least `least` rows; shorter ones repeat their last literal."""
-    singles = np.flatnonzero(sizes(packed) >= least)
+    singles = allowed[sizes(packed[allowed]) >= least]
     levels = [singles[:, None]]
     for _ in range(max_conditions - 1):
         levels.append(_extended(levels[-1], singles, packed, least))

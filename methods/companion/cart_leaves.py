@@ -81,5 +81,4 @@ def _needed(path: Sequence[int], values: Bool[np.ndarray, "n d"]) -> tuple[int, 
 def _gain_rate(problem: CompanionProblem, rule: Rule) -> float:
     covered = rule.covers(problem.train.literals.values)
     labels, black_box = problem.train.labels[covered], problem.train.black_box[covered]
-    by_rule = max(labels.sum(), len(labels) - labels.sum())
-    return float((by_rule - (labels == black_box).sum()) / len(labels))
+    return float((np.bincount(labels).max() - (labels == black_box).sum()) / len(labels))

@@ -1,5 +1,7 @@
 """Companion rule lists by simulated annealing."""
 
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import ClassVar, Literal
@@ -9,10 +11,11 @@ from jaxtyping import Float
 
 from bench.models.base import Capability
 from bench.rules import RuleList
+from bench.rules.annealing import Draws, best_of_chain
+from bench.rules.ground import Ground
+from bench.rules.local_search import locally_best
 from bench.tasks.base import Unsupported
 from bench.tasks.companion import CompanionProblem
-
-from .chain import Draws, best_of_chain
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,11 @@ class CompanionAnnealing:
     cooling : `log`, T_n = temperature / log(2 + n), as in the paper; or `geometric`, down to a
         hundredth at the last step.
     longest : rules in a list at most.
-    compiled : by numba; the same answer, 15 to 30 times as many steps a second, after some
-        seconds of compilation.
+    polish : whether each chain's list is bettered by single changes until none helps.
+    seconds : CPU seconds after which no chain begins, in the stead of `restarts`: the best list
+        so far, which then depends on the machine.
+    compiled : by numba; the same answer, some 30 times as many steps a second, after some
+        seconds of compilation. None: where numba is installed.
 
     References
     ----------
@@ -44,26 +50,38 @@ class CompanionAnnealing:
     temperature: float = 0.0003
     cooling: Literal["log", "geometric"] = "geometric"
     longest: int = 20
-    compiled: bool = False
+    polish: bool = True
+    seconds: float | None = None
+    compiled: bool | None = None
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs: ClassVar[frozenset[Capability]] = frozenset()
 
     def explain(self, problem: CompanionProblem, *, rng: np.random.Generator) -> RuleList:
-        if self.compiled and find_spec("numba") is None:
+        installed = find_spec("numba") is not None
+        if self.compiled and not installed:
             raise Unsupported("compiled=true needs numba: pip install 'earnest[fast]'")
-        pool = problem.pool.rules
-        found = [
-            best_of_chain(
-                problem,
-                self._draws(len(pool), rng),
-                longest=self.longest,
-                compiled=self.compiled,
-            )
-            for _ in range(self.restarts)
-        ]
+        compiled = installed if self.compiled is None else self.compiled
+        found = (self._chain(problem.ground, compiled, rng) for _ in self._turns())
         _, best = max(found, key=lambda pair: pair[0])
-        return problem.labelled([pool[rule] for rule in best])
+        return problem.listed(best)
+
+    def _turns(self) -> Iterator[int]:
+        """One for each chain."""
+        if self.seconds is None:
+            yield from range(self.restarts)
+            return
+        began, turn = time.process_time(), 0
+        while turn == 0 or time.process_time() - began < self.seconds:
+            yield turn
+            turn += 1
+
+    def _chain(
+        self, ground: Ground, compiled: bool, rng: np.random.Generator
+    ) -> tuple[float, list[int]]:
+        draws = self._draws(ground.n_rules, rng)
+        value, rules = best_of_chain(ground, draws, longest=self.longest, compiled=compiled)
+        return locally_best(ground, rules, longest=self.longest) if self.polish else (value, rules)
 
     def _draws(self, n_rules: int, rng: np.random.Generator) -> Draws:
         steps = self.sweeps * n_rules

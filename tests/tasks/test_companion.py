@@ -18,7 +18,6 @@ from bench.tasks.companion import (
     CompanionSetting,
     Held,
     Rows,
-    majority,
 )
 
 TINY = Companion().tiny()
@@ -85,7 +84,7 @@ def literal_value(problem: CompanionProblem, rules: RuleList) -> float:
     default = None
     if problem.objective == "autac_completed":
         left = train.labels[decided < 0]
-        default = majority(left if len(left) else train.labels)
+        default = problem.majority(left if len(left) else train.labels)
         ends.append(len(rules) + 1)
     points = []
     for depth in ends:
@@ -118,8 +117,8 @@ def test_rules_get_the_majority_of_what_they_decide():
         found = TINY.labelled(rules)
         decided = found.decided_by(TINY.train.literals.values)
         for place, label in enumerate(found.labels):
-            assert label == majority(TINY.train.labels[decided == place])
-    assert majority(np.array([0, 1])) == majority(np.array([], dtype=int)) == 0
+            assert label == TINY.majority(TINY.train.labels[decided == place])
+    assert TINY.majority(np.array([0, 1])) == TINY.majority(np.array([], dtype=int)) == 0
 
 
 def test_no_training_row_is_predicted_by_a_model_that_saw_it():
@@ -175,10 +174,25 @@ def test_two_classes_need_no_choice():
     assert case(data, positive=0).problem.class_names == ("class_1", "class_0")
 
 
+@pytest.mark.parametrize("objective", ["autac", "autac_completed"])
+def test_every_class_is_a_label_where_none_is_chosen(objective: str):
+    """Three labels: the same objective by its definition, by the task and by the pool's bits."""
+    problem = case(positive=None, objective=objective).problem
+    assert problem.class_names == ("class_0", "class_1", "class_2")
+    assert set(problem.train.labels.tolist()) == {0, 1, 2}
+    np.testing.assert_allclose(problem.confidence, np.exp(5) / (np.exp(5) + 2))
+    rng = np.random.default_rng(0)
+    for length in range(5):
+        places = rng.permutation(len(problem.pool.rules))[:length].tolist()
+        rules = problem.listed(places)
+        assert problem.value(rules) == pytest.approx(literal_value(problem, rules), abs=1e-12)
+        whole = problem.ground.value(places) / problem.ground.scale
+        assert problem.value(rules) == pytest.approx(whole, abs=1e-12)
+
+
 @pytest.mark.parametrize(
     ("data", "positive", "reason"),
     [
-        (table(), None, "give positive=CLASS, one of class_0, class_1, class_2"),
         (table(), 7, "positive=7 is no class of toy"),
         (table(), "class_9", "positive='class_9' is no class of toy"),
         (replace(table(), class_names=(), targets=np.arange(120.0)), None, "predicts a number"),
@@ -200,6 +214,8 @@ def test_settings_out_of_range_are_refused():
         CompanionSetting(bins=1)
     with pytest.raises(ValueError, match="min_support=0: wanted a share above 0"):
         CompanionSetting(min_support=0)
+    with pytest.raises(ValueError, match="certificate_seconds=-1: wanted at least 0"):
+        CompanionSetting(certificate_seconds=-1)
 
 
 def test_the_yaml_lists_every_field_with_its_default():
@@ -324,3 +340,44 @@ def test_encoding_and_literals_are_learned_from_training_rows():
     np.testing.assert_array_equal(literals.values, same.values)
     assert one.problem.pool.rules == other.problem.pool.rules
     assert other.held.test.literals.values[:, ::2].all()
+
+
+def test_the_certificate_speaks_of_the_list_that_is_scored():
+    """The pool's best short list has no gap at its length; a worse one is a local optimum."""
+    made = case(table(n_classes=2), positive=None, per_label=4, certificate_seconds=60)
+    certificate = made.held.certificate
+    best = made.problem.listed(certificate.lists[-1])
+    found = Companion().scores((made,), (best,))
+    assert certificate.any_length
+    assert found.values["gap"].value == 0
+    assert found.values["proved_length"].value == certificate.proved
+    assert found.details["certificate"] == "proved optimal, any number of rules"
+    worse = Companion().scores((made,), (made.problem.listed(range(8)),)).values
+    assert worse["proved_length"].value < certificate.proved
+    assert worse["gap"].value > 0
+
+
+def test_no_certificate_where_none_is_asked_for():
+    made = case(certificate_seconds=0)
+    found = Companion().scores((made,), (RuleList((), ()),)).values
+    assert np.isnan(found["gap"].value)
+    assert found["gap"].note == "certificate_seconds=0"
+
+
+def test_transparency_by_group():
+    """A rule that covers men alone: the disparity is one; groups of a few rows don't count."""
+    base = table(200, n_classes=2)
+    sex = np.arange(200) % 2
+    values = np.column_stack([base.values[:, :2], sex])
+    columns = (*base.columns[:2], Column("sex", ("male", "female")))
+    data = replace(base, values=values, columns=columns, sensitive="sex")
+    made = case(data, positive=None, split="rows 100/0/100")
+    male = next(
+        rule
+        for rule in made.problem.pool.rules
+        if rule.text(made.problem.train.literals.names) == "sex = male"
+    )
+    found = Companion().scores((made,), (made.problem.labelled([male]),))
+    assert found.details["transparency_by_group"] == {"male": 1.0, "female": 0.0}
+    assert found.values["coverage_disparity"].value == 1
+    assert np.isnan(scored(TINY.labelled([Rule(())]))["coverage_disparity"])

@@ -1,28 +1,23 @@
+import time
 from dataclasses import replace
-from importlib.util import find_spec
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 import pytest
+from earnest.methods.companion.beam_list import BeamList
 from earnest.methods.companion.cart_leaves import CartLeaves, _needed
-from earnest.methods.companion.chain import (
-    ADD,
-    REMOVE,
-    REPLACE,
-    SWAP,
-    Draws,
-    _propose,
-    best_of_chain,
-)
 from earnest.methods.companion.companion_annealing import CompanionAnnealing
+from earnest.methods.companion.exact_list import ExactList
 from earnest.methods.companion.greedy_list import GreedyList
 from earnest.methods.companion.random_rules import RandomRules
 
+from bench.components import Shelf, build
 from bench.rules import Literals, RuleList, mine
 from bench.tasks.base import Unsupported
 from bench.tasks.companion import Companion, CompanionProblem, Rows
 
 TINY = Companion().tiny()
+EXACT = ExactList(GreedyList())
 LONG = CompanionAnnealing(restarts=12, sweeps=100, temperature=0.01)
 
 
@@ -56,13 +51,6 @@ def best_of_all_lists(given: CompanionProblem) -> float:
 
 
 OBJECTIVES = pytest.mark.parametrize("objective", ["autac", "autac_completed"])
-ENGINES = pytest.mark.parametrize(
-    "compiled",
-    [
-        False,
-        pytest.param(True, marks=pytest.mark.skipif(find_spec("numba") is None, reason="no numba")),
-    ],
-)
 
 
 @OBJECTIVES
@@ -79,89 +67,9 @@ def test_annealing_finds_the_best_of_all_lists_of_a_tiny_pool(objective: str, al
         assert found == pytest.approx(best_of_all_lists(given), abs=1e-12)
 
 
-def draws(given: CompanionProblem, steps: int, seed: int, temperature: float = 0.003) -> Draws:
-    return CompanionAnnealing(
-        sweeps=-(-steps // len(given.pool.rules)), temperature=temperature
-    )._draws(len(given.pool.rules), np.random.default_rng(seed))
-
-
-def literal_chain(given: CompanionProblem, drawn: Draws, longest: int) -> tuple[float, list[int]]:
-    """The chain with whole lists, each evaluated from its first rule on by the task."""
-
-    def value(rules: list[int]) -> float:
-        return given.value(given.labelled([given.pool.rules[rule] for rule in rules]))
-
-    rules = drawn.start.tolist()
-    current = best_value = value(rules)
-    best = rules
-    for move, rule, place, other, floor in zip(
-        drawn.moves, drawn.rules, drawn.places, drawn.others, drawn.floors, strict=True
-    ):
-        new, n = list(rules), len(rules)
-        if move == ADD and n < longest:
-            new.insert(int(place * (n + 1)), int(rule))
-        elif move == REMOVE and n:
-            del new[int(place * n)]
-        elif move == SWAP and n > 1:
-            at, rest = int(place * n), [k for k in range(n) if k != int(place * n)]
-            second = rest[int(other * (n - 1))]
-            new[at], new[second] = new[second], new[at]
-        elif move == REPLACE and n:
-            new[int(place * n)] = int(rule)
-        else:
-            continue
-        if value(new) - current >= floor:
-            rules, current = new, value(new)
-        if current > best_value:
-            best, best_value = rules, current
-    return best_value, best
-
-
-@ENGINES
-@OBJECTIVES
-def test_the_chain_is_the_literal_one(objective: str, compiled: bool):
-    """Evaluation from the first changed rule on is evaluation of the whole list, in each step:
-    one wrong number would send the two chains apart. Sets over several words; hot and cold."""
-    for seed, temperature in enumerate([0.1, 0.003, 1e-9]):
-        given = problem(seed, n=150, rules=12, objective=objective)
-        drawn = draws(given, 250, seed, temperature)
-        value, best = best_of_chain(given, drawn, longest=6, compiled=compiled)
-        expected, expected_list = literal_chain(given, drawn, 6)
-        assert best == expected_list
-        assert value == pytest.approx(expected, abs=1e-12)
-
-
-@pytest.mark.skipif(find_spec("numba") is None, reason="no numba")
-def test_compiled_and_interpreted_chains_give_one_answer():
-    """Bit for bit, on a longer run than the literal chain can follow."""
-    given = problem(7, n=500, rules=40)
-    drawn = draws(given, 5000, 7)
-    one, two = (best_of_chain(given, drawn, longest=20, compiled=c) for c in (False, True))
-    assert one == two
-
-
-def test_moves_of_the_paper():
-    """Add, remove, swap, replace; from the first changed place on, -1 where there is none."""
-    rules = [5, 6, 7, 0]
-
-    def after(move: int, place: float, other: float = 0.0, length: int = 3):
-        new = [None] * 4
-        at, longer = _propose(move, 9, place, other, rules, length, new)
-        return at, rules[: max(at, 0)] + new[max(at, 0) : longer] if at >= 0 else None
-
-    assert after(ADD, 0.0) == (0, [9, 5, 6, 7])
-    assert after(ADD, 0.99) == (3, [5, 6, 7, 9])
-    assert after(REMOVE, 0.4) == (1, [5, 7])
-    assert after(REPLACE, 0.99) == (2, [5, 6, 9])
-    assert after(SWAP, 0.99, 0.0) == (0, [7, 6, 5])
-    assert after(SWAP, 0.0, 0.0) == (0, [6, 5, 7])
-    assert after(ADD, 0.5, length=4) == after(SWAP, 0.5, length=1) == (-1, None)
-    assert after(REMOVE, 0.5, length=0) == after(REPLACE, 0.5, length=0) == (-1, None)
-
-
 def test_the_paper_s_schedule():
     """T_n = C0 / log(2 + n), 50,000 steps for 400 rules, three rules to start with."""
-    paper = CompanionAnnealing(1, 125, 0.001, "log", 19)
+    paper = build(Shelf().config("method/companion", "companion_annealing_paper"))
     drawn = paper._draws(400, np.random.default_rng(0))
     assert len(drawn.moves) == 50_000
     assert len(drawn.start) == 3
@@ -177,6 +85,70 @@ def test_geometric_cooling_ends_at_a_hundredth():
     temperatures = CompanionAnnealing(temperature=0.01)._temperatures(100)
     assert temperatures[0] == pytest.approx(0.01)
     assert temperatures[-1] == pytest.approx(0.0001)
+
+
+def tiny_pool(seed: int, objective: str) -> CompanionProblem:
+    """At most five rules."""
+    given = problem(seed, rules=2 + seed % 2, objective=objective)
+    rules, captures = given.pool.rules[:5], given.pool.captures[:5]
+    return replace(given, pool=replace(given.pool, rules=rules, captures=captures))
+
+
+@OBJECTIVES
+def test_the_exact_list_is_the_best_of_all(objective: str):
+    """By enumeration over every list of small pools; a start that isn't of the pool may be
+    better, and is then the answer."""
+    for seed in range(4):
+        given = tiny_pool(seed, objective)
+        rng = np.random.default_rng(seed)
+        found = given.value(ExactList(GreedyList()).explain(given, rng=rng))
+        best = best_of_all_lists(given)
+        assert found == pytest.approx(best, abs=1e-9)
+        start = given.value(RandomRules().explain(given, rng=np.random.default_rng(seed)))
+        found = given.value(
+            ExactList(RandomRules()).explain(given, rng=np.random.default_rng(seed))
+        )
+        assert found == pytest.approx(max(start, best), abs=1e-9)
+
+
+def literal_beam(given: CompanionProblem, width: int) -> float:
+    """The best list met, each list evaluated by the task; kept are those that would be worth
+    most with a default rule, one of those that leave the same rows."""
+    free = replace(given, objective="autac_completed", alpha=0.0)
+    best, beam = given.value(given.labelled([])), [()]
+    for _ in range(len(given.pool.rules)):
+        longer: dict[bytes, tuple[float, tuple[int, ...]]] = {}
+        for rules, rule in product(beam, range(len(given.pool.rules))):
+            found = given.listed([*rules, rule])
+            decided = found.decided_by(given.train.literals.values)
+            if (decided == len(rules)).any():
+                entry = (free.value(found), (*rules, rule))
+                left = (decided < 0).tobytes()
+                longer[left] = max(longer.get(left, entry), entry, key=lambda pair: pair[0])
+        kept = sorted(longer.values(), key=lambda pair: -pair[0])[:width]
+        beam = [rules for _, rules in kept]
+        best = max([best, *(given.value(given.listed(rules)) for rules in beam)])
+    return best
+
+
+@OBJECTIVES
+@pytest.mark.parametrize("width", [1, 3, 120])
+def test_the_beam_is_the_literal_one(objective: str, width: int):
+    for seed in range(4):
+        given = tiny_pool(seed, objective)
+        found = BeamList(width, polish=False).explain(given, rng=np.random.default_rng(0))
+        assert given.value(found) == pytest.approx(literal_beam(given, width), abs=1e-9)
+
+
+def test_a_time_limit_ends_the_search():
+    """No chain begins after it, and one is always run."""
+    given = problem(0, n=300, rules=20)
+    for seconds in (0.0, 0.2):
+        method = CompanionAnnealing(seconds=seconds, sweeps=5, compiled=False)
+        began = time.process_time()
+        found = method.explain(given, rng=np.random.default_rng(0))
+        assert given.value(found) > given.value(RuleList((), ())) - 1e-12
+        assert time.process_time() - began < 30
 
 
 def literal_greedy(given: CompanionProblem) -> RuleList:
@@ -236,7 +208,8 @@ def test_conditions_that_others_imply_are_dropped():
 
 
 @pytest.mark.parametrize(
-    "method", [CompanionAnnealing(), GreedyList(), CartLeaves(), RandomRules()]
+    "method",
+    [CompanionAnnealing(), GreedyList(), BeamList(), EXACT, CartLeaves(), RandomRules()],
 )
 def test_constant_labels_and_a_perfect_box_are_answered(method):
     """Nothing to gain: any list, even none, has the black box's accuracy, and no error."""
@@ -248,7 +221,9 @@ def test_constant_labels_and_a_perfect_box_are_answered(method):
     assert flat.value(found) <= 1
 
 
-@pytest.mark.parametrize("method", [CompanionAnnealing(), GreedyList(), CartLeaves()])
+@pytest.mark.parametrize(
+    "method", [CompanionAnnealing(), GreedyList(), BeamList(), EXACT, CartLeaves()]
+)
 def test_the_search_beats_random_rules(method):
     """By the training objective, which is what a search can answer for."""
     for seed in range(3):

@@ -1,4 +1,4 @@
-"""One chain of simulated annealing over rule lists, evaluated from the first changed rule on."""
+"""Simulated annealing over the lists of a pool, evaluated from the first changed rule on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,28 +8,18 @@ from typing import Any, NamedTuple, no_type_check
 import numpy as np
 from jaxtyping import Float, Int
 
-from bench.rules import pack, sizes
-from bench.tasks.companion import CompanionProblem
+from bench.rules.ground import Ground
+from bench.rules.kernels import ones
 
 ADD, REMOVE, SWAP, REPLACE = range(4)
 
 
-class Ground(NamedTuple):
-    """The numbers of a problem.
-
-    Attributes
-    ----------
-    n, positives, box_right : training rows, those with label 1, those where the black box is
-        right.
-    alpha : what a rule costs.
-    completed : whether a default rule decides the rows that are left.
-    longest : rules in a list at most.
-    """
+class Numbers(NamedTuple):
+    """The numbers of a `Ground`, and the longest list that is allowed."""
 
     n: int
-    positives: int
     box_right: int
-    alpha: float
+    price: float
     completed: bool
     longest: int
 
@@ -44,7 +34,8 @@ class Draws:
     moves : ADD, REMOVE, SWAP or REPLACE.
     rules : the rule that an ADD or a REPLACE brings.
     places, others : in [0, 1), where in the list; `others` is a SWAP's second place.
-    floors : the largest loss of the objective that is accepted, as a number <= 0.
+    floors : the largest loss of the objective that is accepted, as a number <= 0, in units of
+        AUTAC.
     """
 
     start: Int[np.ndarray, " m"]
@@ -56,9 +47,9 @@ class Draws:
 
 
 def best_of_chain(
-    problem: CompanionProblem, draws: Draws, *, longest: int, compiled: bool
+    ground: Ground, draws: Draws, *, longest: int, compiled: bool
 ) -> tuple[float, list[int]]:
-    """The largest objective that a chain meets, and the places of its rules in the pool.
+    """The largest objective that a chain meets, in units of AUTAC, and that list.
 
     Parameters
     ----------
@@ -66,22 +57,19 @@ def best_of_chain(
     compiled : by numba, on words of 64 rows. The answer is the same without: then a set of
         rows is one long Python integer, whose bits are counted faster than NumPy adds up words.
     """
-    train = problem.train
-    right = train.black_box == train.labels
-    sets = pack(np.stack([np.ones(len(train), dtype=bool), train.labels == 1, right]))
-    completed = problem.objective == "autac_completed"
-    _, positives, box_right = sizes(sets).tolist()
-    ground = Ground(len(train), positives, box_right, problem.alpha, completed, longest)
-    arrays, captures = tuple(vars(draws).values()), problem.pool.captures
+    numbers = Numbers(ground.n, ground.box_right, ground.price, ground.completed, longest)
+    floors = draws.floors * ground.scale
+    arrays = (draws.start, draws.moves, draws.rules, draws.places, draws.others, floors)
+    with_all = np.concatenate([ground.by_rule, ground.everything[None]])
     if compiled:
-        lefts = np.zeros((2, longest + 1, sets.shape[1]), dtype=np.uint64)
-        # numba compiles again for an array that can't be written, and for a view: hence a copy.
-        value, best = _compiled()(arrays, captures.copy(), sets, lefts, ground)
+        lefts = np.zeros((2, longest + 2, with_all.shape[1]), dtype=np.uint64)
+        value, best = _compiled()(arrays, with_all, ground.masks, lefts, numbers)
     else:
         lists = tuple(array.tolist() for array in arrays)
-        empty = [[0] * (longest + 1) for _ in range(2)]
-        value, best = _interpreted()(lists, _integers(captures), _integers(sets), empty, ground)
-    return float(value), [int(rule) for rule in best]
+        empty = [[0] * (longest + 2) for _ in range(2)]
+        captures, masks = _integers(with_all), _integers(ground.masks)
+        value, best = _interpreted()(lists, captures, masks, empty, numbers)
+    return float(value) / ground.scale, [int(rule) for rule in best]
 
 
 def _integers(sets: np.ndarray) -> list[int]:
@@ -89,13 +77,21 @@ def _integers(sets: np.ndarray) -> list[int]:
 
 
 def _captured(
-    captures: list[int], rule: int, left: list[int], at: int, sets: list[int]
-) -> tuple[int, int, int]:
-    """What `rule` captures of the rows `left[at]`: all, those of label 1, those where the black
-    box is right; what it leaves goes to `left[at + 1]`."""
+    captures: list[int], rule: int, left: list[int], at: int, masks: list[int]
+) -> tuple[int, int]:
+    """Of what `rule` captures of `left[at]`: its size, and what its best label gains.
+
+    What it leaves goes to `left[at + 1]`.
+    """
     captured = captures[rule] & left[at]
     left[at + 1] = left[at] ^ captured
-    return captured.bit_count(), (captured & sets[1]).bit_count(), (captured & sets[2]).bit_count()
+    size, most = captured.bit_count(), 0
+    rest = size
+    for label in range(1, len(masks) - 1):
+        with_label = (captured & masks[label]).bit_count()
+        rest -= with_label
+        most = max(most, with_label)
+    return size, max(most, rest) - (captured & masks[-1]).bit_count()
 
 
 @no_type_check
@@ -133,39 +129,36 @@ def _chain(captured: Callable[..., Any], jit: Callable[[Any], Any]) -> Callable[
     """The chain for one way of holding sets: integers in lists, or words in arrays.
 
     Before rule k of a list, `left[k]` are the rows that no rule has captured, and `state[k]`
-    counts the captured rows, those of label 1 among them, those that the black box has right,
-    those that the rules have right, and the doubled area so far.
+    counts them, the rows that are right, and the doubled area so far.
     """
     propose = jit(_propose)
 
     @jit
-    def evaluate(rules, first, length, left, state, captures, sets, ground):
-        covered, ones, by_box, by_rule, area = state[first]
+    def evaluate(rules, first, length, left, state, captures, masks, numbers):
+        uncaptured, right, area = state[first]
         for k in range(first, length):
-            n, p, c = captured(captures, rules[k], left, k, sets)
-            gain = max(p, n - p) - c
-            area += n * (2 * (ground.box_right - by_box + by_rule) + gain)
-            covered += n
-            ones += p
-            by_box += c
-            by_rule += c + gain
-            state[k + 1] = (covered, ones, by_box, by_rule, area)
-        if ground.completed:
-            n, p, c = ground.n - covered, ground.positives - ones, ground.box_right - by_box
-            area += n * (2 * (c + by_rule) + max(p, n - p) - c)
-        return area / (2.0 * ground.n * ground.n) - ground.alpha * length
+            size, gain = captured(captures, rules[k], left, k, masks)
+            area += size * (2 * right + gain)
+            right += gain
+            uncaptured -= size
+            state[k + 1] = (uncaptured, right, area)
+        if numbers.completed:
+            # The last of the captures is no rule of the pool: it captures all.
+            size, gain = captured(captures, len(captures) - 1, left, length, masks)
+            area += size * (2 * right + gain)
+        return area - numbers.price * length
 
     @jit
-    def run(draws, captures, sets, lefts, ground):
+    def run(draws, captures, masks, lefts, numbers):
         start, moves, drawn, places, others, floors = draws
-        rules, new = [0] * ground.longest, [0] * ground.longest
+        rules, new = [0] * numbers.longest, [0] * numbers.longest
         left, new_left = lefts[0], lefts[1]
-        state = [(0, 0, 0, 0, 0)] * (ground.longest + 1)
+        state = [(numbers.n, numbers.box_right, 0)] * (numbers.longest + 1)
         new_state = state[:]
-        left[0], length = sets[0], len(start)
+        left[0], length = masks[0], len(start)
         for k in range(length):
             rules[k] = start[k]
-        value = evaluate(rules, 0, length, left, state, captures, sets, ground)
+        value = evaluate(rules, 0, length, left, state, captures, masks, numbers)
         best, best_value = rules[:length], value
         for step in range(len(moves)):
             first, new_length = propose(
@@ -175,7 +168,7 @@ def _chain(captured: Callable[..., Any], jit: Callable[[Any], Any]) -> Callable[
                 continue
             new_left[first], new_state[first] = left[first], state[first]
             new_value = evaluate(
-                new, first, new_length, new_left, new_state, captures, sets, ground
+                new, first, new_length, new_left, new_state, captures, masks, numbers
             )
             if new_value - value < floors[step]:
                 continue
@@ -201,24 +194,24 @@ def _interpreted() -> Callable[..., Any]:
 def _compiled() -> Callable[..., Any]:
     from numba import njit
 
-    @njit
-    def ones(word):
-        """Bits set; compilers know this sum and use the processor's own instruction for it."""
-        word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
-        pairs = np.uint64(0x3333333333333333)
-        word = (word & pairs) + ((word >> np.uint64(2)) & pairs)
-        word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-        return np.int64((word * np.uint64(0x0101010101010101)) >> np.uint64(56))
+    count = ones()
 
     @njit
-    def captured(captures, rule, left, at, sets):
-        n, positives, box_right = 0, 0, 0
-        for word in range(sets.shape[1]):
+    def captured(captures, rule, left, at, masks):
+        size, box_right, most = 0, 0, 0
+        for word in range(masks.shape[1]):
             both = captures[rule, word] & left[at, word]
             left[at + 1, word] = left[at, word] ^ both
-            n += ones(both)
-            positives += ones(both & sets[1, word])
-            box_right += ones(both & sets[2, word])
-        return n, positives, box_right
+            size += np.int64(count(both))
+            box_right += np.int64(count(both & masks[-1, word]))
+        rest = size
+        for label in range(1, len(masks) - 1):
+            with_label = 0
+            for word in range(masks.shape[1]):
+                captures_left = left[at, word] ^ left[at + 1, word]
+                with_label += np.int64(count(captures_left & masks[label, word]))
+            rest -= with_label
+            most = max(most, with_label)
+        return size, max(most, rest) - box_right
 
     return _chain(captured, njit)

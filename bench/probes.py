@@ -18,6 +18,7 @@ from bench.setfunction.reference import Reference
 from bench.tasks.attribution import Attribution, AttributionProblem
 from bench.tasks.cleansing import CleansingProblem, Influence
 from bench.tasks.companion import Companion, CompanionProblem, Rows
+from bench.tasks.unified import Explanation, UnifiedProblem, read, toy_problem
 
 Values = np.ndarray
 """An explanation in numbers: two explanations say the same where these are equal."""
@@ -147,12 +148,11 @@ class CleansingProbe:
     ) -> Iterator[tuple[CleansingProblem, Back]]:
         """Training rows dealt anew to the same batches, so that the run of SGD is the same."""
         order = rng.permutation(len(problem.train))
-        place = torch.as_tensor(np.argsort(order))
-        train, old = problem.train.rows(order), problem.trajectory
-        schedule = replace(old.schedule, order=place[old.schedule.order])
-        run = replace(old, objective=replace(old.objective, samples=train), schedule=schedule)
-        model = replace(problem.model, trajectory=run)  # type: ignore[type-var]
-        yield replace(problem, model=model, train=train), lambda values: values[place.numpy()]
+        model, train = _dealt_anew(problem.model, problem.train, order)
+        yield (
+            replace(problem, model=model, train=train),
+            lambda values: values[np.argsort(order)],
+        )
 
     def first_rows(self, problem: CleansingProblem) -> None:
         return None
@@ -175,6 +175,14 @@ class CleansingProbe:
         model = SGD(MLP(), epochs=5, batch_size=8).fit(train, rng=rng)
         problem = CleansingProblem(model, train, query)
         return problem, lambda explanation: auc(-explanation.values, flipped), 0.9
+
+
+def _dealt_anew(model: Any, train: Samples, order: np.ndarray) -> tuple[Any, Samples]:
+    """The same run of SGD on the training rows in another order."""
+    place, rows, old = torch.as_tensor(np.argsort(order)), train.rows(order), model.trajectory
+    schedule = replace(old.schedule, order=place[old.schedule.order])
+    run = replace(old, objective=replace(old.objective, samples=rows), schedule=schedule)
+    return replace(model, trajectory=run), rows
 
 
 @dataclass(frozen=True)
@@ -241,6 +249,99 @@ def _pool(rules: tuple[Rule, ...], rows: Rows) -> RulePool:
     return RulePool(rules, pack(np.stack([rule.covers(rows.literals.values) for rule in rules])))
 
 
+@dataclass(frozen=True)
+class UnifiedProbe:
+    """Query points, features and training rows in another order, and one feature that tells."""
+
+    def wrong(self, problem: UnifiedProblem, explanation: Any) -> str | None:
+        try:
+            read(explanation, problem)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    def values(self, problem: UnifiedProblem, explanation: Explanation) -> Values:
+        """For each query point the features' values, the training rows' places, what is said;
+        0 for what isn't there."""
+        both = read(explanation, problem)
+        found = np.zeros((problem.n, problem.features.p + len(problem.train) + 1))
+        if both.features is not None:
+            found[:, : problem.features.p] = both.features.values
+        if both.data is not None:
+            found[:, problem.features.p : -1] = np.argsort(both.data.order, axis=1)
+        if both.says is not None:
+            found[:, -1] = both.says
+        return found
+
+    def reordered(
+        self, problem: UnifiedProblem, rng: np.random.Generator
+    ) -> Iterator[tuple[UnifiedProblem, Back]]:
+        """Query points, then features called by other numbers, then training rows dealt anew."""
+        features, columns, p = problem.features, problem.columns, problem.features.p
+        rows = rng.permutation(problem.n)
+        yield _queries(problem, rows), lambda values: values[np.argsort(rows)]
+        renamed, back = next(AttributionProbe().reordered(features, rng))
+        yield (
+            replace(problem, features=renamed),
+            lambda values: np.concatenate([back(values[:, :p]), values[:, p:]], axis=1),
+        )
+        order = rng.permutation(len(problem.train))
+        place, old = np.argsort(order), problem.companion
+        model, train = _dealt_anew(problem.model, problem.train, order)
+        told = old.train
+        told = Rows(told.literals.rows(order), told.labels[order], told.black_box[order])
+        confidence, pool = old.confidence[order], _pool(old.pool.rules, told)
+        yield (
+            replace(
+                problem,
+                features=replace(features, model=model),
+                train=train,
+                companion=replace(old, train=told, confidence=confidence, pool=pool),
+                columns=replace(columns, train=columns.train[order]),
+            ),
+            lambda values: np.concatenate(
+                [values[:, :p], values[:, p:-1][:, place], values[:, -1:]], axis=1
+            ),
+        )
+
+    def first_rows(self, problem: UnifiedProblem) -> UnifiedProblem:
+        return _queries(problem, np.arange(problem.n - 1))
+
+    def constant(self, problem: UnifiedProblem) -> None:
+        return None
+
+    def black_box(self, problem: UnifiedProblem) -> UnifiedProblem:
+        return replace(problem, features=replace(problem.features, model=plain(problem.model)))
+
+    def truth(self) -> Truth:
+        """Two clouds apart in the first feature alone: it comes first, and so do the rows of the
+        query points' own cloud."""
+        rng = np.random.default_rng(0)
+        labels = np.where(np.arange(64) < 4, 1, np.arange(64) % 2)
+        inputs = rng.normal(size=(64, 4)) * np.array([0.3, 1, 1, 1])
+        inputs[:, 0] += 2 * (2 * labels - 1)
+        samples = Samples(torch.tensor(inputs).float(), torch.tensor(labels), 2)
+        problem = toy_problem(samples, 4, rng=rng)
+        own = problem.train.targets.numpy() == 1
+
+        def agreement(explanation: Explanation) -> float:
+            both, found = read(explanation, problem), []
+            if both.features is not None:
+                found.append(float((both.features.values.argmax(axis=1) == 0).mean()))
+            if both.data is not None:
+                found.append(float(own[both.data.order[:, : problem.removed]].mean()))
+            return min(found)
+
+        return problem, agreement, 0.9
+
+
+def _queries(problem: UnifiedProblem, rows: np.ndarray) -> UnifiedProblem:
+    """The same problem for these query points, in this order."""
+    columns = replace(problem.columns, queries=problem.columns.queries[rows])
+    features, queries = _rows(problem.features, rows), problem.queries.rows(rows)
+    return replace(problem, features=features, queries=queries, columns=columns)
+
+
 def _wrong_array(values: Any, shape: tuple[int, ...]) -> str | None:
     if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
         return f"wanted an array of real numbers, not {type(values).__name__}"
@@ -253,5 +354,6 @@ PROBES: dict[str, Probe] = {
     "attribution": AttributionProbe(),
     "cleansing": CleansingProbe(),
     "companion": CompanionProbe(),
+    "unified": UnifiedProbe(),
 }
 """By the task's name."""

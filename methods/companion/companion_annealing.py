@@ -12,7 +12,6 @@ from jaxtyping import Float
 from bench.models.base import Capability
 from bench.rules import RuleList
 from bench.rules.annealing import Draws, best_of_chain
-from bench.rules.ground import Ground
 from bench.rules.local_search import locally_best
 from bench.tasks.base import Unsupported
 from bench.tasks.companion import CompanionProblem
@@ -34,7 +33,7 @@ class CompanionAnnealing:
     cooling : `log`, T_n = temperature / log(2 + n), as in the paper; or `geometric`, down to a
         hundredth at the last step.
     longest : rules in a list at most.
-    polish : whether each chain's list is bettered by single changes until none helps.
+    polish : whether the best list is bettered by single changes until none helps.
     seconds : CPU seconds after which no chain begins, in the stead of `restarts`: the best list
         so far, which then depends on the machine.
     compiled : by numba; the same answer, some 30 times as many steps a second, after some
@@ -45,9 +44,9 @@ class CompanionAnnealing:
     Pan, Wang, Hara, *Interpretable Companions for Black-Box Models*, AISTATS 2020, Sec. 4.
     """
 
-    restarts: int = 8
-    sweeps: int = 60
-    temperature: float = 0.0003
+    restarts: int = 16
+    sweeps: int = 30
+    temperature: float = 0.0005
     cooling: Literal["log", "geometric"] = "geometric"
     longest: int = 20
     polish: bool = True
@@ -62,8 +61,12 @@ class CompanionAnnealing:
         if self.compiled and not installed:
             raise Unsupported("compiled=true needs numba: pip install 'earnest[fast]'")
         compiled = installed if self.compiled is None else self.compiled
-        found = (self._chain(problem.ground, compiled, rng) for _ in self._turns())
+        ground, longest = problem.ground, self.longest
+        chains = (self._draws(ground.n_rules, rng) for _ in self._turns())
+        found = (best_of_chain(ground, one, longest=longest, compiled=compiled) for one in chains)
         _, best = max(found, key=lambda pair: pair[0])
+        if self.polish:
+            _, best = locally_best(ground, best, longest=longest)
         return problem.listed(best)
 
     def _turns(self) -> Iterator[int]:
@@ -75,13 +78,6 @@ class CompanionAnnealing:
         while turn == 0 or time.process_time() - began < self.seconds:
             yield turn
             turn += 1
-
-    def _chain(
-        self, ground: Ground, compiled: bool, rng: np.random.Generator
-    ) -> tuple[float, list[int]]:
-        draws = self._draws(ground.n_rules, rng)
-        value, rules = best_of_chain(ground, draws, longest=self.longest, compiled=compiled)
-        return locally_best(ground, rules, longest=self.longest) if self.polish else (value, rules)
 
     def _draws(self, n_rules: int, rng: np.random.Generator) -> Draws:
         steps = self.sweeps * n_rules

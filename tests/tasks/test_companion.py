@@ -9,7 +9,8 @@ import torch
 from bench.clock import Calls
 from bench.components import Shelf, build
 from bench.data import Column, Samples, Table, split
-from bench.rules import Rule, RuleList
+from bench.rules import Rule, RuleList, mine
+from bench.rules.local_search import locally_best
 from bench.seeding import stream
 from bench.tasks.base import Case, Task, Unsupported, make_setting
 from bench.tasks.companion import (
@@ -19,6 +20,7 @@ from bench.tasks.companion import (
     Held,
     Rows,
 )
+from bench.tasks.companion_case import ALPHAS, validated_alpha
 
 TINY = Companion().tiny()
 
@@ -72,7 +74,7 @@ class ByHeart:
 
 def case(data: Table | None = None, recipe=None, **setting) -> Case[CompanionProblem, Held]:
     data = data or table()
-    chosen = CompanionSetting(**{"positive": 1, **setting})
+    chosen = CompanionSetting(**{"positive": 1, "certificate_seconds": 0, **setting})
     return Companion().case(data, recipe or ByHeart(), chosen, rng=stream(0, "case", data.name))
 
 
@@ -333,8 +335,8 @@ def test_encoding_and_literals_are_learned_from_training_rows():
         case(rows, recipe)
         for rows, recipe in zip((data, replace(data, values=values)), recipes, strict=True)
     )
-    for (mine, _), (theirs, _) in zip(recipes[0].fitted, recipes[1].fitted, strict=True):
-        assert torch.equal(mine.inputs, theirs.inputs)
+    for (ours, _), (theirs, _) in zip(recipes[0].fitted, recipes[1].fitted, strict=True):
+        assert torch.equal(ours.inputs, theirs.inputs)
     literals, same = one.problem.train.literals, other.problem.train.literals
     assert literals.names == same.names
     np.testing.assert_array_equal(literals.values, same.values)
@@ -362,6 +364,43 @@ def test_no_certificate_where_none_is_asked_for():
     found = Companion().scores((made,), (RuleList((), ()),)).values
     assert np.isnan(found["gap"].value)
     assert found["gap"].note == "certificate_seconds=0"
+
+
+def test_alpha_is_validated_on_rows_that_no_list_was_found_on():
+    """The area of each alpha's lists on the held third, summed over thirds, by the definition;
+    the setting's `alpha: null` chooses so, and the record tells which."""
+    setting = CompanionSetting(positive=1, per_label=5)
+    rows = case(per_label=5).problem.train
+    third = np.random.default_rng(3).permutation(np.arange(len(rows)) % 3)
+    areas = []
+    for alpha in ALPHAS:
+        area = 0.0
+        for held in range(3):
+            kept, rest = rows.at(third != held), rows.at(third == held)
+            pool = mine(kept.literals, kept.labels, min_support=0.05, max_conditions=2, per_label=5)
+            names = ("no", "yes")
+            given = CompanionProblem(
+                kept, np.ones(len(kept)), pool, names, "autac_completed", alpha
+            )
+            _, found = locally_best(given.ground, (), longest=20)
+            rules = given.listed(found)
+            decided = rules.decided_by(rest.literals.values)
+            said = np.append(rules.labels, given.default(rules))[decided]
+            depths = range(len(rules) + 2)
+            right = [
+                np.where((decided >= 0) & (decided < depth), said, rest.black_box)
+                for depth in depths[:-1]
+            ] + [said]
+            heights = [(guess == rest.labels).mean() for guess in right]
+            reach = [((decided >= 0) & (decided < depth)).mean() for depth in depths[:-1]] + [1.0]
+            area += np.trapezoid(heights, reach)
+        areas.append(area)
+    chosen = validated_alpha(rows, ("no", "yes"), setting, np.random.default_rng(3))
+    assert chosen == ALPHAS[int(np.argmax(np.round(areas, 12)))]
+    made = case(alpha=None, per_label=5)
+    details = Companion().scores((made,), (RuleList((), ()),)).details
+    assert details["alpha"] == made.problem.alpha
+    assert made.problem.alpha in ALPHAS
 
 
 def test_transparency_by_group():

@@ -33,13 +33,15 @@ class Certificate:
     bound : no list of at most K + 1 rules has a larger objective; of any number of rules where
         `any_length` holds.
     any_length : whether the last of `optima` is that of lists of any length.
-    seconds : CPU seconds that it took.
+    reached : CPU seconds after which each of `optima` was proved.
+    seconds : CPU seconds of the whole search.
     """
 
     optima: tuple[float, ...]
     lists: tuple[tuple[int, ...], ...]
     bound: float
     any_length: bool
+    reached: tuple[float, ...]
     seconds: float
 
     @property
@@ -102,6 +104,7 @@ def certify(
     search = _Search(ground, kernels(compiled), began + limits.seconds, limits.nodes)
     known = _Known((), ground.value(()))
     lists, optima, bound, any_length = [known.rules], [known.value], known.value, False
+    reached = [time.process_time() - began]
     while not any_length and len(lists) <= min(longest, ground.n_rules):
         length = len(lists)
         first = tuple(start[:length])
@@ -111,11 +114,13 @@ def certify(
             break
         lists.append(known.rules)
         optima.append(known.value)
+        reached.append(time.process_time() - began)
     return Certificate(
         tuple(value / ground.scale for value in optima),
         tuple(lists),
         bound / ground.scale,
         any_length or len(lists) > ground.n_rules,
+        tuple(reached),
         time.process_time() - began,
     )
 

@@ -184,9 +184,10 @@ class Companion:
         scored["coverage_disparity"] = _disparity(by_group)
         details = _details(problem, rules, default, whole)
         details["alpha"] = problem.alpha
+        details["train_objective"] = objective
         details["transparency_by_group"] = by_group
         if case.held.certificate is not None:
-            details["certificate"] = case.held.certificate.status(objective)
+            details["certificate"] = _proved(case.held.certificate, objective)
         return Scores(scored, details)
 
     def tiny(self) -> CompanionProblem:
@@ -220,6 +221,17 @@ def _proof(certificate: Certificate | None, objective: float) -> dict[str, Score
     gap = 0.0 if certificate.covers_all(objective) else certificate.gap(objective)
     length = float(certificate.holds_up_to(objective))
     return {"proved_length": Score(length, note=note), "gap": Score(gap, note=note)}
+
+
+def _proved(certificate: Certificate, objective: float) -> dict[str, Any]:
+    """The proof for figures: the status of this list, and the pool's optima by their lengths."""
+    return {
+        "status": certificate.status(objective),
+        "optima": list(certificate.optima),
+        "cpu_seconds": list(certificate.reached),
+        "bound": certificate.bound,
+        "any_length": certificate.any_length,
+    }
 
 
 def _transparency_by_group(held: Held, rules: RuleList) -> dict[str, float]:

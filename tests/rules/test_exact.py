@@ -62,6 +62,8 @@ def test_proofs_agree_with_all_lists_of_a_thousand_pools(part: int, compiled: bo
         found = certify(given, compiled=compiled)
         want = best_of_all(seed, rules=5, n=60)
         assert found.any_length
+        assert list(found.reached) == sorted(found.reached)
+        assert len(found.reached) == len(found.optima)
         np.testing.assert_allclose(
             found.optima, want[: len(found.optima)], rtol=0, atol=2 * exact.EXACT
         )
@@ -190,7 +192,7 @@ def test_the_class_bound_is_above_every_tail():
 
 def test_what_a_certificate_says():
     """Of lists between, above and below the proved optima."""
-    known = Certificate((0.5, 0.6, 0.7), ((), (1,), (1, 2)), 0.8, False, 1.0)
+    known = Certificate((0.5, 0.6, 0.7), ((), (1,), (1, 2)), 0.8, False, (0.0, 0.1, 0.2), 1.0)
     assert [known.holds_up_to(value) for value in (0.4, 0.5, 0.65, 0.7, 0.9)] == [-1, 0, 1, 2, 2]
     assert known.gap(0.65) == pytest.approx(0.05)
     assert known.gap(0.7) == pytest.approx(0.1)

@@ -353,7 +353,9 @@ def test_the_certificate_speaks_of_the_list_that_is_scored():
     assert certificate.any_length
     assert found.values["gap"].value == 0
     assert found.values["proved_length"].value == certificate.proved
-    assert found.details["certificate"] == "proved optimal, any number of rules"
+    proof = found.details["certificate"]
+    assert proof["status"] == "proved optimal, any number of rules"
+    assert proof["optima"][-1] == pytest.approx(found.details["train_objective"])
     worse = Companion().scores((made,), (made.problem.listed(range(8)),)).values
     assert worse["proved_length"].value < certificate.proved
     assert worse["gap"].value > 0

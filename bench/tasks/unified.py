@@ -34,7 +34,7 @@ from bench.tasks.unified_retraining import Retraining, grid
 from bench.tasks.unified_scores import METRICS, Held, scored
 from bench.tasks.unified_toy import toy_problem
 from bench.tasks.unified_truth import Truth
-from bench.tasks.unified_view import View, show
+from bench.tasks.unified_view import show
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,6 @@ __all__ = [
     "UnifiedProblem",
     "UnifiedSetting",
     "UnifiedTask",
-    "View",
     "read",
     "show",
     "toy_problem",

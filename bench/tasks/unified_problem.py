@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -131,8 +132,8 @@ def check_transparency(value: float) -> None:
         raise ValueError(f"transparency={value}: wanted a share of the training rows, 0 to 1")
 
 
-def read(explanation: Explanation, problem: UnifiedProblem) -> Unified:
-    """Both sides of an answer; raises `ValueError` where it doesn't fit the problem."""
+def read(explanation: Any, problem: UnifiedProblem) -> Unified:
+    """Both sides of an `Explanation`; raises `ValueError` where it doesn't fit the problem."""
     if isinstance(explanation, FeatureRanking):
         return read(Unified(features=explanation), problem)
     if isinstance(explanation, DataRanking):

@@ -1,7 +1,6 @@
 """One instance's explanation in words: its features, or training rows, whichever is asked for."""
 
 from collections.abc import Iterator
-from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -15,8 +14,6 @@ from bench.tasks.unified_problem import (
     read,
 )
 
-View = Literal["features", "data"]
-
 TELLING = 4
 """Columns at most by which a training row, or a feature, is told."""
 
@@ -25,7 +22,7 @@ def show(
     explanation: Explanation,
     problem: UnifiedProblem,
     query: int,
-    view: View = "features",
+    view: str = "features",
     most: int = 5,
 ) -> str:
     """One view of the explanation of one instance, as text.
@@ -44,10 +41,12 @@ def show(
     both = read(explanation, problem)
     if not 0 <= query < problem.n:
         raise ValueError(f"query={query}: there are query points 0 to {problem.n - 1}")
-    if view not in get_args(View):
+    if view not in ("features", "data"):
         raise ValueError(f"view={view!r}: wanted 'features' or 'data'")
-    lines = _features if view == "features" else _rows
-    return "\n".join([*_head(both, problem, query), *lines(both, problem, query, most)])
+    lines = list((_features if view == "features" else _rows)(both, problem, query, most))
+    # Of a point that is left to the model there is nothing to show.
+    silent = both.says is not None and both.says[query] < 0
+    return "\n".join([*_head(both, problem, query), *([] if silent else lines)])
 
 
 def _head(both: Unified, problem: UnifiedProblem, query: int) -> Iterator[str]:
@@ -89,7 +88,9 @@ def _rows(both: Unified, problem: UnifiedProblem, query: int, most: int) -> Iter
         told = _told(problem, problem.columns.train[row], columns)
         if problem.columns.named and not told:
             told = telling(_exhibits(problem), row)
-        yield _line(place, f"training row {row}, {named[int(problem.train.targets[row])]}", told)
+        yield _line(
+            place, f"training row {row}, labelled {named[int(problem.train.targets[row])]}", told
+        )
 
 
 def _top(features: FeatureRanking | None, query: int) -> list[int]:
@@ -108,12 +109,12 @@ def _columns_of(problem: UnifiedProblem, query: int, features: list[int]) -> Int
 def _told(
     problem: UnifiedProblem, values: Float[np.ndarray, " c"], columns: Int[np.ndarray, " k"]
 ) -> str:
-    """Such as `age = 44, workclass = Private`; nothing of an image."""
+    """Such as `age=44, workclass=Private`; nothing of an image."""
     if not problem.columns.named:
         return ""
     pairs = [(problem.columns.named[c], float(values[c])) for c in columns[:TELLING]]
     return ", ".join(
-        f"{column.name} = {column.levels[int(value)] if column.levels else f'{value:.4g}'}"
+        f"{column.name}={column.levels[int(value)] if column.levels else f'{value:.4g}'}"
         for column, value in pairs
     )
 

@@ -22,6 +22,7 @@ from bench.board.figure_ranks import mean_ranks
 from bench.board.figure_references import by_reference
 from bench.board.figure_scores import by_method
 from bench.board.figure_subsets import lds_by_share
+from bench.board.figure_unified import both_sides, table_of_sides
 from bench.board.panels import STYLE, Sketch
 from bench.board.rows import metrics_of
 from bench.record import Record
@@ -48,6 +49,7 @@ OF_TASK: dict[str, tuple[Sketcher, ...]] = {
         error_split,
     ),
     "companion": (transparency,),
+    "unified": (both_sides, table_of_sides),
 }
 
 

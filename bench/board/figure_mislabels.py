@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from scipy.stats import spearmanr
 
+from bench.board.agreement import CONTROLS
 from bench.board.figure_costs import Point, name_points
 from bench.board.panels import ACROSS, COLOURS, SOFT, TRUTH, Grid, Sketch, left_out, score
 from bench.board.statistics import mean_of_finite
@@ -39,7 +40,8 @@ def gain_against_auc(records: Sequence[Record]) -> Iterator[Sketch]:
         f"{GAINED} against {FOUND}.",
         "Means over seeds; names where there is room, the true leave-one-out in colour. .5 is "
         "found by chance. A method that finds wrong labels need not find those rows whose removal "
-        "helps: the number above each panel is Spearman's rank correlation over the methods."
+        "helps: the number above each panel is Spearman's rank correlation over the methods, "
+        "without the random order."
         + left_out(grid.missing),
         grid.drawing,
     )
@@ -65,8 +67,9 @@ def _draw(axes: Axes, points: Sequence[Point]) -> None:
 
 
 def rank_correlation(points: Sequence[Point]) -> float:
-    """Spearman's, NaN below three methods and where one of both is constant."""
-    x, y = [p.cost for p in points], [p.score for p in points]
-    if len(points) < 3 or len(set(x)) == 1 or len(set(y)) == 1:
+    """Spearman's, controls left out; NaN below three methods and where one of both is constant."""
+    ranked = [p for p in points if p.method.split(" ")[0] not in CONTROLS]
+    x, y = [p.cost for p in ranked], [p.score for p in ranked]
+    if len(ranked) < 3 or len(set(x)) == 1 or len(set(y)) == 1:
         return math.nan
     return float(spearmanr(x, y).statistic)

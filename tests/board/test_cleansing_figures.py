@@ -250,10 +250,14 @@ def test_gain_against_auc_names_its_methods(make: Make):
 
 
 def test_rank_correlation_wants_ranks():
-    """1 and -1 where the order is the same or reversed; none of two methods, or of equal ones."""
+    """1 and -1 where the order is the same or reversed; none of two methods, or of equal ones.
+
+    The random order is no method."""
     points = [Point(str(i), i, i**3) for i in range(5)]
     assert rank_correlation(points) == pytest.approx(1)
     assert rank_correlation([replace(p, score=-p.score) for p in points]) == pytest.approx(-1)
+    with_chance = [*points, Point("random seed=1", 100.0, -100.0)]
+    assert rank_correlation(with_chance) == pytest.approx(1)
     for none in (points[:2], [replace(p, score=1.0) for p in points]):
         assert np.isnan(rank_correlation(none))
 

@@ -21,6 +21,7 @@ from bench.board.figure_mislabels import gain_against_auc
 from bench.board.figure_ranks import mean_ranks
 from bench.board.figure_references import by_reference
 from bench.board.figure_scores import by_method
+from bench.board.figure_stability import stability
 from bench.board.figure_subsets import lds_by_share
 from bench.board.figure_unified import both_sides, table_of_sides
 from bench.board.panels import STYLE, Sketch
@@ -48,7 +49,7 @@ OF_TASK: dict[str, tuple[Sketcher, ...]] = {
         gain_against_auc,
         error_split,
     ),
-    "companion": (transparency,),
+    "companion": (transparency, stability),
     "unified": (both_sides, table_of_sides),
 }
 

@@ -185,6 +185,9 @@ class Companion:
         details = _details(problem, rules, default, whole)
         details["alpha"] = problem.alpha
         details["train_objective"] = objective
+        if case.held.sample is not None:
+            covered = rules.decided_by(case.held.sample.values) >= 0
+            details["covered"] = {"rows": len(covered), "bits": np.packbits(covered).tobytes().hex()}
         details["transparency_by_group"] = by_group
         if case.held.certificate is not None:
             details["certificate"] = _proved(case.held.certificate, objective)

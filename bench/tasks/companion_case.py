@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 
 from bench.data import Data, Images, Samples, encode, read_scheme, split
 from bench.models.base import Model, Recipe
-from bench.rules import RulePool, Selection, binarize, mine
+from bench.rules import Literals, RulePool, Selection, binarize, mine
 from bench.rules.exact import Certificate, Limits, certify
 from bench.rules.local_search import locally_best
 from bench.tasks.base import Case, Unsupported
@@ -17,6 +17,7 @@ from bench.tasks.companion_problem import CompanionProblem, Rows
 
 ALPHAS = (0.01, 0.005, 0.001, 0.0008, 0.0005, 0.0002, 0.0001)
 """AISTATS 2020, Sec. 5."""
+SAMPLE = 1000
 LONGEST = 20
 """AISTATS 2020, Sec. 5: lists shorter than 20."""
 
@@ -80,12 +81,15 @@ class Held:
     groups : the sensitive level of each of them, where the data names such a category.
     group_names : of these levels.
     certificate : how good a list of the pool can be on the training rows.
+    sample : rows of the whole data, the same for every seed, by which lists of several seeds are
+        compared.
     """
 
     test: Rows
     groups: Int[np.ndarray, " n"] | None = None
     group_names: tuple[str, ...] = ()
     certificate: Certificate | None = None
+    sample: Literals | None = None
 
 
 CompanionCase = Case[CompanionProblem, Held]
@@ -115,6 +119,7 @@ def companion_case(
         None if groups is None else groups[parts.test],
         group_names,
         _certificate(problem, setting.certificate_seconds),
+        literals.rows(_sample(len(labels))),
     )
     return Case(problem, held)
 
@@ -227,6 +232,11 @@ def _certificate(problem: CompanionProblem, seconds: float) -> Certificate | Non
         return None
     _, start = locally_best(problem.ground, (), longest=LONGEST)
     return certify(problem.ground, start, longest=LONGEST, limits=Limits(seconds))
+
+
+def _sample(n: int) -> Int[np.ndarray, " m"]:
+    """At most `SAMPLE` rows, whatever the seed."""
+    return np.sort(np.random.default_rng(0).permutation(n)[:SAMPLE])
 
 
 def _groups(data: Data) -> tuple[Int[np.ndarray, " n"] | None, tuple[str, ...]]:

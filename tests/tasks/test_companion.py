@@ -422,3 +422,18 @@ def test_transparency_by_group():
     assert found.details["transparency_by_group"] == {"male": 1.0, "female": 0.0}
     assert found.values["coverage_disparity"].value == 1
     assert np.isnan(scored(TINY.labelled([Rule(())]))["coverage_disparity"])
+
+
+def test_covered_rows_are_those_of_the_same_sample_for_every_seed():
+    """Against the rule itself on rows of the whole data, whatever the split."""
+    data = table(n_classes=2)
+    rows = np.sort(np.random.default_rng(0).permutation(120)[:1000])
+    for seed in (0, 1):
+        setting = CompanionSetting(certificate_seconds=0)
+        made = Companion().case(data, ByHeart(), setting, rng=stream(seed, "case", data.name))
+        rules = made.problem.listed([0])
+        details = Companion().scores((made,), (rules,)).details
+        packed = np.frombuffer(bytes.fromhex(details["covered"]["bits"]), dtype=np.uint8)
+        told = np.unpackbits(packed, count=details["covered"]["rows"]).astype(bool)
+        np.testing.assert_array_equal(told, rules.decided_by(made.held.sample.values) >= 0)
+        assert len(told) == len(rows)

@@ -88,7 +88,7 @@ def table_of_sides(records: Sequence[Record]) -> Iterator[Sketch]:
     if not known:
         return
     methods = by_rank(known)
-    grid = Grid(known, width=2.6, height=0.9 + 0.24 * len(methods), most=PANELS, across=ACROSS)
+    grid = Grid(known, width=3.3, height=0.9 + 0.24 * len(methods), most=PANELS, across=ACROSS)
     for panel in grid.panels:
         found = {place.method: place for place in places(panel.records)}
         rows = [_numbers(found.get(method)) for method in methods]

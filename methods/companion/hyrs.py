@@ -11,7 +11,6 @@ from bench.models.base import Capability
 from bench.rules import RuleList, pack, sizes, unpack
 from bench.tasks.companion import CompanionProblem
 
-
 Goal = Literal["fewer wrong", "fewer rules", "more covered"]
 GOALS: tuple[Goal, ...] = get_args(Goal)
 

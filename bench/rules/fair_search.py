@@ -1,0 +1,311 @@
+"""The best fair list of single columns, proved: a level-wise branch and bound over patterns.
+
+With C the errors and rules of a prefix in units of the objective, and G the signed gaps that its
+captured rows add: prefixes that have captured the same rows share one pass over what is left.
+"""
+
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from bench.rules.exact import Limits
+from bench.rules.fair_kernels import (
+    ACCURACY,
+    LARGEST,
+    PRECISION,
+    RULE_OF,
+    Best,
+    Kernels,
+    Prefixes,
+    Terms,
+    fair_kernels,
+    penalty,
+    unfairness,
+)
+from bench.rules.fairness import additive
+from bench.rules.patterns import Patterns
+
+EXACT = 1e-10
+"""Proofs are up to this much of the objective: less than any row or gap, more than rounding."""
+
+_CHUNK = 1024
+"""Prefixes that are extended together, between two looks at the clock."""
+
+Rules = tuple[tuple[int, int], ...]
+"""(column, label) of each rule."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a list should be.
+
+    The objective, to be small: (1 - beta) misclassification + beta unfairness + price rules, among
+    lists whose unfairness is at most tau.
+
+    Parameters
+    ----------
+    measure : of unfairness, in [0, 1]; see `bench.rules.fairness.gaps`. Where a measure is
+        undefined, as nothing is predicted that makes a denominator, unfairness counts as 1: no
+        list gains by never predicting a label.
+    beta : in [0, 1]. price : lambda, of each rule; 0 at least.
+    tau : the largest unfairness; infinite: any.
+    longest : rules at most; none: any number.
+    """
+
+    measure: str = "demographic_parity"
+    beta: float = 0.0
+    price: float = 0.005
+    tau: float = np.inf
+    longest: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.beta <= 1:
+            raise ValueError(f"beta is a share: between 0 and 1, not {self.beta:g}")
+        if not 0 <= self.price < np.inf:
+            raise ValueError(f"price is what a rule costs: 0 or more, not {self.price:g}")
+        if not self.tau >= 0:
+            raise ValueError(f"tau is the largest unfairness: 0 or more, not {self.tau:g}")
+        if self.longest is not None and self.longest < 0:
+            raise ValueError(f"longest is a number of rules or None, not {self.longest}")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a search has found.
+
+    Attributes
+    ----------
+    rules, default : the best list met. value : its objective; infinite where there is none.
+    bound : no list has a smaller objective, up to `EXACT`.
+    proved : whether the search ended by itself.
+    states : prefixes that were extended. unfairness : the least of all lists met.
+    """
+
+    rules: Rules
+    default: int
+    value: float
+    bound: float
+    proved: bool
+    states: int
+    unfairness: float
+
+
+def search(
+    patterns: Patterns,
+    goal: Goal,
+    *,
+    deadline: float = np.inf,
+    nodes: int = Limits.nodes,
+    beam: int = 1000,
+    below: float = np.inf,
+    compiled: bool | None = None,
+) -> Outcome:
+    """The best list, or the best met until `deadline` (of `time.process_time`).
+
+    Parameters
+    ----------
+    nodes : prefixes kept of a level at most.
+    beam : as many prefixes of each level are looked at first, for a good list to begin with.
+    below : only lists with a smaller objective are looked for.
+    """
+    terms = _terms(patterns, goal)
+    run = _Search(terms, goal, fair_kernels(compiled), deadline, nodes)
+    started = Outcome((), 0, below, -np.inf, False, 0, np.inf)
+    if beam:
+        started = run(started, width=beam)
+    return started if started.proved else run(started)
+
+
+def _terms(patterns: Patterns, goal: Goal) -> Terms:
+    """The patterns in units of the goal."""
+    form = additive(goal.measure, patterns.totals, patterns.n)
+    per_label = (1 - goal.beta) * patterns.rows.sum(axis=1) / patterns.n
+    if_zero, if_one = per_label[:, 1], per_label[:, 0]
+    added = np.einsum("igb,egb->ie", patterns.rows[:, :2].astype(float), form.weights)
+    multipliers, offsets = _multipliers(len(form.weights) if form.largest else 0, goal)
+    if not form.largest:
+        multipliers = np.zeros((1, 4))
+    least = np.minimum(if_zero[:, None], if_one[:, None] + added @ multipliers.T)
+    precision = PRECISION if goal.measure == "predictive_parity" else ACCURACY
+    return Terms(
+        patterns.masks,
+        patterns.holds,
+        np.hstack([if_zero[:, None], if_one[:, None], added, np.maximum(added, 0), least]),
+        multipliers,
+        offsets,
+        LARGEST if form.largest else precision,
+        patterns.totals.ravel(),
+        goal.price,
+        goal.beta,
+        goal.tau,
+    )
+
+
+def _multipliers(
+    entries: int, goal: Goal
+) -> tuple[Float[np.ndarray, "multipliers entries"], Float[np.ndarray, " multipliers"]]:
+    """A grid of mu, and for each the offset that beta F(G) >= mu G - offset needs where F <= tau.
+
+    F is the largest absolute entry, so mu G <= |mu|_1 F: up to a size of beta for nothing, and
+    beyond it for tau times the excess.
+    """
+    steps = 8 if goal.beta >= 0.5 or np.isfinite(goal.tau) else 4
+    if entries == 0:
+        return np.zeros((1, 0)), np.zeros(1)
+    if entries == 1:
+        grid = np.linspace(-1, 1, 2 * steps + 1)[:, None]
+    else:
+        one, two = np.meshgrid(*2 * [np.arange(-4, 5)])
+        grid = np.stack([one, two], axis=-1).reshape(-1, 2) / 4
+        grid = grid[np.abs(grid).sum(axis=1) <= 1]
+    found = [goal.beta * grid]
+    if np.isfinite(goal.tau):
+        found += [grid, 3 * grid[np.abs(grid).sum(axis=1) >= 0.5]]
+    multipliers = np.unique(np.concatenate(found), axis=0)
+    sizes = np.abs(multipliers).sum(axis=1)
+    beyond = np.maximum(sizes - goal.beta, 0)
+    return multipliers, beyond * goal.tau if np.isfinite(goal.tau) else np.zeros(len(sizes))
+
+
+class _Search:
+    """Levels of prefixes, from the empty one on."""
+
+    def __init__(
+        self, terms: Terms, goal: Goal, inner: Kernels, deadline: float, nodes: int
+    ) -> None:
+        self.terms, self.inner = terms, inner
+        self.longest = np.inf if goal.longest is None else goal.longest
+        self.deadline, self.nodes = deadline, nodes
+
+    def __call__(self, known: Outcome, width: int | None = None) -> Outcome:
+        """The best list, from the best that is known on.
+
+        Parameters
+        ----------
+        width : prefixes of a level that are kept, those with the least bounds; none: all.
+        """
+        levels, found = [self._root()], self._empty(known)
+        earlier, states, dropped = levels[0].at(slice(0, 0)), known.states, np.inf
+        while len(levels[-1].keys) and len(levels) <= self.longest:
+            level, kept = levels[-1], [levels[-1].at(slice(0, 0))]
+            best, last = Best(found.value, -1, 0, found.unfairness), len(levels) == self.longest
+            earlier = _merged(earlier, level)
+            for start in range(0, len(level.keys), _CHUNK):
+                if self._over(kept, earlier):
+                    waiting = np.concatenate(
+                        [part.bounds for part in [*kept, level.at(slice(start, None))]]
+                    )
+                    bound = min(dropped, float(waiting.min()))
+                    return _stopped(_listed(found, levels, best), bound, states)
+                children, best = self._extended(level, start, best, last)
+                kept.append(children)
+            states += len(level.keys)
+            found = _listed(found, levels, best)
+            fresh = Prefixes.joined(kept)
+            fresh = self._undominated(fresh.at(fresh.bounds < found.value - EXACT), earlier)
+            if width is not None and len(fresh.keys) > width:
+                order = np.argsort(fresh.bounds, kind="stable")
+                dropped = min(dropped, float(fresh.bounds[order[width]]))
+                fresh = fresh.at(np.sort(order[:width]))
+            levels.append(fresh)
+        return _stopped(found, dropped, states)
+
+    def _root(self) -> Prefixes:
+        terms, entries = self.terms, self.terms.multipliers.shape[1]
+        columns = terms.holds.shape[1]
+        positive = terms.table[:, 2 + entries : 2 + 2 * entries].sum(axis=0)
+        added = terms.table[:, 2 : 2 + entries].sum(axis=0)
+        nowhere = ((1 << columns) - 1) & ~int(np.bitwise_or.reduce(terms.masks))
+        return Prefixes(
+            np.array([nowhere]),
+            np.zeros(1),
+            np.zeros((1, entries)),
+            (added - positive)[None],
+            positive[None],
+            np.array([-np.inf]),
+            np.array([-1]),
+            np.array([0]),
+        )
+
+    def _empty(self, known: Outcome) -> Outcome:
+        """The better default alone, if it is better than what is known."""
+        entries = self.terms.multipliers.shape[1]
+        errors, added = np.split(self.terms.table.sum(axis=0)[: 2 + entries], [2])
+        sums = np.array([0.0, 1.0])[:, None] * added
+        values = errors + penalty(sums, self.terms)
+        least = min(known.unfairness, float(unfairness(sums, self.terms).min()))
+        default = int(values.argmin())
+        if values[default] >= known.value:
+            return replace(known, unfairness=least)
+        return replace(
+            known, rules=(), default=default, value=float(values[default]), unfairness=least
+        )
+
+    def _over(self, kept: list[Prefixes], earlier: Prefixes) -> bool:
+        """Whether a limit is reached; dominated prefixes go before too many wait."""
+        if time.process_time() > self.deadline:
+            return True
+        if sum(len(part.keys) for part in kept) <= self.nodes:
+            return False
+        kept[:] = [self._undominated(Prefixes.joined(kept), earlier)]
+        return len(kept[0].keys) > self.nodes // 2
+
+    def _extended(
+        self, level: Prefixes, start: int, best: Best, last: bool
+    ) -> tuple[Prefixes, Best]:
+        """The children of a chunk of a level; places of parents are those in the level."""
+        chunk = level.at(slice(start, start + _CHUNK))
+        unset = best._replace(parent=-1)
+        children, new = self.inner.extended(chunk, self.terms, unset, EXACT, last)
+        children = children._replace(parents=children.parents + start)
+        parent = best.parent if new.parent < 0 else new.parent + start
+        return children, new._replace(parent=parent)
+
+    def _undominated(self, fresh: Prefixes, earlier: Prefixes) -> Prefixes:
+        """Sorted by key, and only the prefixes that may lead to something new."""
+        if self.terms.form != LARGEST:
+            return _cheapest(fresh, earlier)
+        fresh = fresh.at(np.lexsort((fresh.bounds, fresh.keys)))
+        return fresh.at(self.inner.undominated(fresh, earlier, self.terms))
+
+
+def _merged(earlier: Prefixes, level: Prefixes) -> Prefixes:
+    both = Prefixes.joined([earlier, level])
+    return both.at(np.argsort(both.keys, kind="stable"))
+
+
+def _cheapest(fresh: Prefixes, earlier: Prefixes) -> Prefixes:
+    """Of prefixes with the same captured rows and the same counts the cheapest, if it is fresh."""
+    both = Prefixes.joined([earlier, fresh])
+    order = np.lexsort((both.costs, *both.sums.T, both.keys))  # stable: earlier ones first
+    keys, sums = both.keys[order], both.sums[order]
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = (keys[1:] != keys[:-1]) | (sums[1:] != sums[:-1]).any(axis=1)
+    return both.at(order[first & (order >= len(earlier.keys))])
+
+
+def _listed(found: Outcome, levels: list[Prefixes], best: Best) -> Outcome:
+    """The best list with its rules, followed back from the last level."""
+    if best.parent < 0:
+        return replace(found, unfairness=best.unfairness)
+    rules, place, code = [], best.parent, best.rule
+    default = code % 2
+    for level in reversed(levels):
+        rules.append((code // RULE_OF, code // 2 % 2))
+        place, code = int(level.parents[place]), int(level.rules[place])
+    return replace(
+        found,
+        rules=tuple(reversed(rules)),
+        default=default,
+        value=best.value,
+        unfairness=best.unfairness,
+    )
+
+
+def _stopped(found: Outcome, open_ones: float, states: int) -> Outcome:
+    """At the end, with the least bound of the prefixes that were not extended."""
+    proved = open_ones >= found.value - EXACT
+    bound = found.value if proved else open_ones
+    return replace(found, bound=bound, proved=proved, states=states)

@@ -1,0 +1,71 @@
+"""The sites that are cheapest for each site when sites have prices, among all, without all pairs.
+
+distance_ij + price_i is a squared distance in one more dimension: between (x_i, sqrt(price_i))
+and (x_j, 0), prices counted from the lowest of a bin. A tree finds the nearest of these exactly.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from bench.sampling.sites import Sites
+
+TREE_DIMENSIONS = 12
+"""Beyond, a tree visits nearly all points: blocks of all pairs are faster."""
+
+_BLOCK = 1 << 22
+"""Pairs at a time."""
+
+Pairs = tuple[Int[np.ndarray, "m k"], Float[np.ndarray, "m k"]]
+
+
+def cheapest_of_bins(sites: Sites, prices: Float[np.ndarray, " m"], k: int) -> Iterator[Pairs]:
+    """For each bin, its sites that are cheapest for each site.
+
+    Yields
+    ------
+    rows : of each site j the k sites i of the bin (all of them, if it has fewer) with the least
+        distance_ij + prices_i, cheapest first.
+    costs : these sums, computed from the coordinates.
+    """
+    everywhere = np.arange(len(sites))
+    for members in sites.members():
+        if not len(members):
+            continue
+        found = members[_nearest(sites.points, members, prices[members], min(k, len(members)))]
+        costs = np.stack(
+            [sites.distances(rows, everywhere) + prices[rows] for rows in found.T], axis=1
+        )
+        order = np.argsort(costs, axis=1, kind="stable")
+        yield np.take_along_axis(found, order, 1), np.take_along_axis(costs, order, 1)
+
+
+def _nearest(
+    points: Float[np.ndarray, "m d"],
+    members: Int[np.ndarray, " of_bin"],
+    prices: Float[np.ndarray, " of_bin"],
+    k: int,
+) -> Int[np.ndarray, "m k"]:
+    """Places among the members."""
+    height = np.sqrt(prices - prices.min())
+    lifted = np.column_stack([points[members], height])
+    if lifted.shape[1] > TREE_DIMENSIONS:
+        return _nearest_of_all(points, lifted, k)
+    from scipy.spatial import cKDTree
+
+    flat = np.column_stack([points, np.zeros(len(points))])
+    tree = cKDTree(lifted)
+    return np.asarray(tree.query(flat, k=[*range(1, k + 1)])[1], dtype=np.int64)
+
+
+def _nearest_of_all(
+    points: Float[np.ndarray, "m d"], lifted: Float[np.ndarray, "of_bin d_and_1"], k: int
+) -> Int[np.ndarray, "m k"]:
+    """By all pairs, some columns at a time."""
+    squares, found = (lifted**2).sum(axis=1), []
+    step = max(_BLOCK // len(lifted), 1)
+    for start in range(0, len(points), step):
+        costs = squares - 2 * (points[start : start + step] @ lifted[:, :-1].T)
+        found.append(np.argpartition(costs, k - 1, axis=1)[:, :k])
+    return np.concatenate(found).astype(np.int64)

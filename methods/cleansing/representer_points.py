@@ -9,9 +9,8 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from bench.models.base import Capability
+from bench.models.representation import penultimate
 from bench.tasks.cleansing import CleansingProblem, Influence
-
-from .features import penultimate
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class RepresenterPoints:
     def explain(self, problem: CleansingProblem, *, rng: np.random.Generator) -> Influence:
         train, query = problem.train, problem.validation
         features, asked = (
-            _with_one(penultimate(problem.model, samples.inputs).double().numpy())
+            _with_one(penultimate(problem.model.module, samples.inputs).double().numpy())
             for samples in (train, query)
         )
         weights = refit(

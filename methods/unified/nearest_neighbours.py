@@ -6,11 +6,10 @@ from typing import ClassVar, Literal
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.models.base import Capability
-from bench.models.chunks import row_blocks
-from bench.tasks.base import Unsupported
+from bench.models.representation import penultimate
 from bench.tasks.unified import DataRanking, Unified, UnifiedProblem
 
 
@@ -61,22 +60,4 @@ class NearestNeighbours:
     ) -> Float[Tensor, "n d"]:
         if self.space == "inputs":
             return inputs.flatten(1)
-        return last_hidden(problem.model.module, inputs)
-
-
-def last_hidden(
-    module: nn.Module | None, inputs: Float[Tensor, "n *features"]
-) -> Float[Tensor, "n d"]:
-    """What the network hands to its last module, which must be a linear layer."""
-    leaves = [part for part in module.modules() if not list(part.children())] if module else []
-    if module is None or not isinstance(leaves[-1], nn.Linear):
-        raise Unsupported("needs a network that ends in a linear layer, whose inputs represent")
-    kept: list[Tensor] = []
-    handle = leaves[-1].register_forward_hook(lambda _layer, given, _output: kept.append(given[0]))
-    try:
-        with torch.no_grad():
-            for rows in row_blocks(inputs):
-                module(inputs[rows])
-    finally:
-        handle.remove()
-    return torch.cat(kept)
+        return penultimate(problem.model.module, inputs)

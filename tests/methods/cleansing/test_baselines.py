@@ -8,7 +8,7 @@ from math import comb
 import numpy as np
 import pytest
 import torch
-from earnest.methods.cleansing import features, knn_shapley
+from earnest.methods.cleansing import knn_shapley
 from earnest.methods.cleansing.autoencoder import AutoencoderOutliers
 from earnest.methods.cleansing.confident_learning import (
     ConfidentLearning,
@@ -26,6 +26,7 @@ from sklearn.tree import DecisionTreeClassifier
 from bench.data import Samples
 from bench.models.given import BlackBox
 from bench.models.network import MLP, with_parameters
+from bench.models.representation import penultimate
 from bench.models.sgd import SGD
 from bench.scores.rank_agreement import auc
 from bench.tasks.base import Unsupported
@@ -82,23 +83,6 @@ def test_knn_shapley_in_chunks_and_in_the_networks_features(ask, monkeypatch):
     assert whole.sum() == pytest.approx(right.double().mean().item())
 
 
-def test_features_are_the_last_layers_inputs(ask, monkeypatch):
-    """The network's output is its last layer of them; parts give the same; no hook stays."""
-    problem = ask(NETWORK)
-    module, inputs = problem.model.module, problem.train.inputs
-    found = features.penultimate(problem.model, inputs)
-    torch.testing.assert_close(module[-1](found), module(inputs))
-    monkeypatch.setattr(features, "CHUNK_ROWS", 7)
-    torch.testing.assert_close(features.penultimate(problem.model, inputs), found)
-    assert not module[-1]._forward_hooks
-    plain = BlackBox(lambda given: problem.model.margins(given).detach(), 2)
-    with pytest.raises(Unsupported, match="needs a network"):
-        features.penultimate(plain, inputs)
-    backwards = replace(problem.model, module=torch.nn.Sequential(module, torch.nn.ReLU()))
-    with pytest.raises(Unsupported, match="ends in a linear layer"):
-        features.penultimate(backwards, inputs)
-
-
 def test_representer_points_give_the_scores_back():
     """At the minimum the scores are the sum of the rows' terms (Theorem 3.1), and the minimum is
     scikit-learn's for the same penalty."""
@@ -119,7 +103,7 @@ def test_representer_values_are_changes_of_the_loss(ask):
     problem = ask(NETWORK, n_classes=3)
     found = values(RepresenterPoints(0.05), problem)
     train, query = (
-        np.c_[features.penultimate(problem.model, s.inputs).double().numpy(), np.ones(60)]
+        np.c_[penultimate(problem.model.module, s.inputs).double().numpy(), np.ones(60)]
         for s in (problem.train, problem.validation)
     )
     targets, asked = problem.train.targets.numpy(), problem.validation.targets.numpy()

@@ -10,10 +10,9 @@ from earnest.methods.cleansing.sgd_influence import SGDInfluence
 from earnest.methods.unified.attribution import Attribution
 from earnest.methods.unified.companion import Companion
 from earnest.methods.unified.data_attribution import DataAttribution
-from earnest.methods.unified.nearest_neighbours import NearestNeighbours, last_hidden
+from earnest.methods.unified.nearest_neighbours import NearestNeighbours
 from earnest.methods.unified.random import Random
 
-from bench.models.network import CNN
 from bench.rules import Rule, RuleList
 from bench.tasks.base import Unsupported
 from bench.tasks.unified import DataRanking, FeatureRanking, UnifiedTask
@@ -210,18 +209,12 @@ def test_neighbours_in_the_representation():
     hidden = torch.nn.Sequential(*list(module)[:-1])
     with torch.no_grad():
         points, rows = hidden(TINY.features.inputs), hidden(TINY.train.inputs)
-    assert torch.equal(last_hidden(module, TINY.train.inputs), rows)
     found = NearestNeighbours(space="representation").explain(TINY, rng=rng())
     wanted = torch.cdist(points.double(), rows.double()).argsort(dim=1, stable=True)
     np.testing.assert_array_equal(found.data.order, wanted.numpy())
 
 
-def test_a_representation_needs_a_network_that_ends_in_a_linear_layer():
-    convolutional = CNN().build(torch.Size([1, 8, 8]), 2)
-    assert last_hidden(convolutional, torch.zeros(3, 1, 8, 8)).shape == (3, 64)
-    for module in (None, torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU())):
-        with pytest.raises(Unsupported, match="ends in a linear layer"):
-            last_hidden(module, torch.zeros(1, 2))
+def test_voters_out_of_range_are_refused():
     with pytest.raises(ValueError, match="voters=0: wanted at least 1"):
         NearestNeighbours(voters=0)
 

@@ -20,6 +20,8 @@ EXACT = 1e-9
 
 _CHUNK = 1 << 16
 """Children that are bounded together."""
+_PAIRS = 2000
+"""Rules whose overlaps are all kept, in some 200 MB; of more only what each captures at all."""
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,8 @@ class _Search:
     def __init__(self, ground: Ground, inner: Kernels, deadline: float, most_nodes: int) -> None:
         self.ground, self.inner = ground, inner
         self.deadline, self.most_nodes = deadline, most_nodes
-        self.overlap = inner.counts(ground.by_rule, ground.rows)
+        pairs = ground.by_rule if ground.n_rules <= _PAIRS else ground.everything[None]
+        self.overlap = inner.counts(pairs, ground.rows)
         self.classes = _ClassBound(ground)
         rng = np.random.default_rng(0)
         self.odd = rng.integers(2**63, size=len(ground.everything), dtype=np.uint64) * 2 + 1
@@ -234,7 +237,7 @@ class _Search:
     def _root(self) -> _Nodes:
         ground = self.ground
         return _Nodes(
-            np.zeros((1, 0), dtype=np.int16),
+            np.zeros((1, 0), dtype=np.int32),
             np.array([float(ground.box_right)]),
             np.zeros(1),
             np.array([np.inf]),
@@ -296,7 +299,7 @@ class _Search:
         left = sets[node] & ~self.ground.by_rule[rule]
         return [
             _Nodes(
-                np.column_stack([nodes.lists[node], rule.astype(np.int16)]),
+                np.column_stack([nodes.lists[node], rule.astype(np.int32)]),
                 children.right[node, rule],
                 children.area[node, rule],
                 bounds,

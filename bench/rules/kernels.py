@@ -35,7 +35,8 @@ class Tails(NamedTuple):
     closes : whether no last rule is better than one that captures all that is left.
     widest, gains : of a node: what one rule captures at most, and gains at most by each label.
     table : of the nodes; `totals` of the nodes: the same quantities of all that is uncaptured.
-    overlap : of each pair of rules, the same quantities of what both capture.
+    overlap : of each pair of rules, the same quantities of what both capture; or in a single
+        row at least that.
     n_labels : the quantities are size, gain and positive part of the gain for each label.
     """
 
@@ -48,7 +49,7 @@ class Tails(NamedTuple):
     gains: Float[np.ndarray, "nodes labels"]
     table: Table
     totals: Float[np.ndarray, "nodes quantities"]
-    overlap: Float[np.ndarray, "rules quantities rules"]
+    overlap: Float[np.ndarray, "known quantities rules"]
     n_labels: int
 
 
@@ -110,7 +111,7 @@ def _two_rule_tails(tails: Tails) -> Float[np.ndarray, " children"]:
     labels = range(tails.n_labels)
     others, totals = tails.table[tails.node], tails.totals[tails.node][:, :, None]
     own = np.take_along_axis(others, tails.rule[:, None, None], axis=2)
-    both, rest = tails.overlap[tails.rule], totals - own
+    both, rest = tails.overlap[tails.rule % len(tails.overlap)], totals - own
     right, left, closes = tails.right[:, None], tails.left[:, None], tails.closes[:, None]
     size = others[:, 0]
 
@@ -268,6 +269,7 @@ def _compiled():
         for child in range(len(node)):
             at, r = node[child], rule[child]
             own, total = table[at, :, r].copy(), totals[at]
+            both = overlap[r % len(overlap)]
             largest[:] = -1e300
             for z1 in range(n_labels):
                 for z in range(n_labels):
@@ -275,7 +277,7 @@ def _compiled():
                     raise_to_tails(
                         own,
                         total,
-                        overlap[r],
+                        both,
                         table[at],
                         z1,
                         z,

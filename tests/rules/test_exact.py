@@ -160,6 +160,17 @@ def test_dominance_and_tails_lose_nothing(monkeypatch: pytest.MonkeyPatch):
     assert few < counted[0]
 
 
+@ENGINES
+def test_pools_too_large_for_all_pairs_give_the_same(
+    compiled: bool, monkeypatch: pytest.MonkeyPatch
+):
+    """Without overlaps the bounds are wider, the optima equal."""
+    plain = certify(middling(), longest=3, compiled=compiled)
+    monkeypatch.setattr(exact, "_PAIRS", 10)
+    found = certify(middling(), longest=3, compiled=compiled)
+    assert found.optima == plain.optima
+
+
 def test_sets_that_only_share_a_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch):
     """All hashes equal: whoever compared hashes alone would drop all prefixes but one front."""
     given = pool(3, rules=6)

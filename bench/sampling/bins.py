@@ -206,7 +206,7 @@ class Bins:
         largest = int(min(size * sizes[g] / counts[g] for g in short))
         raise ValueError(
             f"too few rows for a sample of {size} ({lacking}); feasible are "
-            f"{self._ranges(counts)}; or, at the wanted rates, samples of at most about {largest} rows"
+            f"{self._ranges(counts)}; or, at these rates, samples of at most about {largest} rows"
         )
 
     def _ranges(self, counts: Int[np.ndarray, " bins"]) -> str:

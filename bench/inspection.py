@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench.board.command import command_of
+from bench.board.rule_list import as_text, rule_table
 from bench.cache import cache_root
 from bench.components import ConfigError, Shelf, did_you_mean
 from bench.record import Record, read_all
@@ -27,6 +28,8 @@ def show(name: str, root: Path) -> int:
         }
         fields.pop("details", None)
         print(json.dumps(fields, indent=2, ensure_ascii=False))
+        if table := rule_table(record):
+            print(f"\n{as_text(table)}\n")
         print(f"# again: {command_of(record)}")
         return 0
     found = _yamls(name)

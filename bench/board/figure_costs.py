@@ -398,7 +398,7 @@ def families(records: Sequence[Record]) -> dict[str, Budget]:
     """Methods that differ in one number alone, of which there are at least three values."""
     known: dict[tuple[str, str], dict[float, list[Record]]] = {}
     for record in records:
-        fields = _flat(_config(record))
+        fields = fields_of(record)
         for name, value in fields.items():
             if isinstance(value, int | float) and not isinstance(value, bool):
                 rest = json.dumps({**fields, name: None}, sort_keys=True, default=str)
@@ -428,14 +428,14 @@ def _budget(by_value: Mapping[float, Sequence[Record]]) -> Budget | None:
     return Budget(calls, mean, se) if calls[-1] > 1.5 * calls[0] else None
 
 
-def _config(record: Record) -> Mapping[str, Any]:
+def fields_of(record: Record) -> dict[str, Any]:
+    """The method's fields by their names, those of its parts as `start.seconds`."""
     method = record.config.get("method")
     config = method.get("config") if isinstance(method, Mapping) else None
-    return config if isinstance(config, Mapping) else {}
+    return _flat(config) if isinstance(config, Mapping) else {}
 
 
 def _flat(config: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Fields of fields with dotted names."""
     flat: dict[str, Any] = {}
     for name, value in config.items():
         if isinstance(value, Mapping):

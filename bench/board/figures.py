@@ -16,10 +16,12 @@ from bench.board.figure_costs import against_costs, call_budget, tau_against_sec
 from bench.board.figure_curves import deletion_and_inclusion
 from bench.board.figure_error_split import error_split
 from bench.board.figure_exhibits import exhibits
+from bench.board.figure_gap import gap_over_time
 from bench.board.figure_maps import attribution_maps
 from bench.board.figure_mislabels import gain_against_auc
 from bench.board.figure_ranks import mean_ranks
 from bench.board.figure_references import by_reference
+from bench.board.figure_rule_list import rule_lists
 from bench.board.figure_scores import by_method
 from bench.board.figure_stability import stability
 from bench.board.figure_subsets import lds_by_share
@@ -49,7 +51,7 @@ OF_TASK: dict[str, tuple[Sketcher, ...]] = {
         gain_against_auc,
         error_split,
     ),
-    "companion": (transparency, stability),
+    "companion": (transparency, rule_lists, gap_over_time, stability),
     "unified": (both_sides, table_of_sides),
 }
 

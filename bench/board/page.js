@@ -111,7 +111,7 @@ async function openMethod(task) {
   const version = "version " + [...new Set(records.map((r) => r.method_version))].join(", ");
   dialog.replaceChildren(close, title, element("p", `${task}, ${version}, ${records.length} cells`));
   for (const [name, cells] of groups) {
-    const part = element("details", element("summary", name), seedTable(cells), ...cells.map(seedDetails));
+    const part = element("details", element("summary", name), seedTable(cells), ...cells.map(seedRules), ...cells.map(seedDetails));
     part.open = groups.size < 4 || name === groups.keys().next().value;
     dialog.append(part);
   }
@@ -128,9 +128,28 @@ function seedTable(records) {
     });
     return element("tr", element("td", String(r.seed)), element("td", r.status), ...values, element("td", shortened(r.seconds.explain)));
   });
-  const box = element("div", element("table", element("thead", element("tr", ...head)), element("tbody", ...rows)));
+  return scrolled(head, rows);
+}
+
+function scrolled(head, rows, kind = "") {
+  const table = element("table", element("thead", element("tr", ...head)), element("tbody", ...rows));
+  table.className = kind;
+  const box = element("div", table);
   box.className = "scroll";
   return box;
+}
+
+// A companion's list: who decides after each rule, and how much is right.
+function seedRules(r) {
+  if (!r.rule_list) return null;
+  const percent = (share) => `${Math.round(100 * share)} %`;
+  const head = ["", "rule", "then", "T", "accuracy", "black box"].map((text) => element("th", text));
+  const rows = r.rule_list.steps.map((step, place) => {
+    const rule = element("td", element("b", step.lead), " ", step.condition);
+    const numbers = [percent(step.transparency), step.accuracy.toFixed(3), percent(1 - step.transparency)];
+    return element("tr", element("td", String(place)), rule, element("td", step.label), ...numbers.map((text) => element("td", text)));
+  });
+  return element("details", element("summary", `seed ${r.seed}: rule list`), scrolled(head, rows, "rules"), element("p", r.rule_list.foot));
 }
 
 function seedDetails(r) {

@@ -18,6 +18,7 @@ from bench.board.command import command_of
 from bench.board.figures import Figure
 from bench.board.panels import GRID, INK
 from bench.board.rows import metrics_of
+from bench.board.rule_list import as_objects, rule_table
 from bench.board.statistics import MANY
 from bench.board.table import (
     FIELDS,
@@ -255,6 +256,7 @@ def _payload(suite: str, records: Sequence[Record], table: pd.DataFrame) -> str:
             {
                 **{name: getattr(record, name) for name in PAYLOAD},
                 "command": command_of(record),
+                "rule_list": as_objects(rule_table(record)),
             }
             for record in records
         ],

@@ -188,6 +188,32 @@ def test_drill_down(visit: Callable[..., Any], page_file: Path):
 
 
 @pytest.mark.browser
+def test_rule_lists_are_tables(visit: Callable[..., Any], make: Make, tmp_path: Path):
+    """A companion's list in its dialog, a row a rule; what a record says is text."""
+    told = {
+        "rules": ["age > 44 and sex = Male -> yes", f"{HOSTILE} -> {HOSTILE}"],
+        "default": "no",
+        "transparency": [0, 0.254, 0.6, 1],
+        "accuracy": [0.9, 0.91, 0.88, 0.8],
+        "certificate": {"status": HOSTILE},
+    }
+    for seed, details in enumerate((told, {})):
+        write(replace(make("companion", "greedy", seed, value=0.8), details=details), tmp_path)
+    page = visit(board.publish(tmp_path))
+    page.locator("table.board:visible tbody button").first.click()
+    page.locator("dialog summary", has_text="rule list").click()
+    rows = page.locator("dialog table.rules tbody tr")
+    cells = [row.locator("td").all_inner_texts() for row in rows.all()]
+    assert [[cell.strip() for cell in row] for row in cells] == [
+        ["0", "black box alone", "", "0 %", "0.900", "100 %"],
+        ["1", "if age > 44 and sex = Male", "yes", "25 %", "0.910", "75 %"],
+        ["2", f"else if {HOSTILE}", HOSTILE, "60 %", "0.880", "40 %"],
+        ["3", "else", "no", "100 %", "0.800", "0 %"],
+    ]
+    assert page.evaluate("window.hacked") is None
+
+
+@pytest.mark.browser
 def test_csv_download(visit: Callable[..., Any], page_file: Path, suite: Path):
     """The button saves the table that lies beside the page."""
     page = visit(page_file, accept_downloads=True)

@@ -34,6 +34,7 @@ class Certificate:
     lists : for each of them a list that has it, as places in the pool.
     bound : no list of at most K + 1 rules has a larger objective; of any number of rules where
         `any_length` holds.
+    ceiling : no list of any length has a larger objective.
     any_length : whether the last of `optima` is that of lists of any length.
     reached : CPU seconds after which each of `optima` was proved.
     seconds : CPU seconds of the whole search.
@@ -42,6 +43,7 @@ class Certificate:
     optima: tuple[float, ...]
     lists: tuple[tuple[int, ...], ...]
     bound: float
+    ceiling: float
     any_length: bool
     reached: tuple[float, ...]
     seconds: float
@@ -51,19 +53,29 @@ class Certificate:
         """K."""
         return len(self.optima) - 1
 
+    @property
+    def limits(self) -> tuple[float, ...]:
+        """No list of at most 0, 1, ... rules has a larger objective than these."""
+        return self.optima if self.any_length else (*self.optima, self.bound)
+
     def holds_up_to(self, value: float) -> int:
-        """The largest proved k, so that no list of at most k rules beats `value`; -1: none."""
-        return int(np.searchsorted(self.optima, value + EXACT, side="right")) - 1
+        """The largest k, as far as known, so that no list of k rules beats `value`; -1: none."""
+        return int(np.searchsorted(self.limits, value + EXACT, side="right")) - 1
 
     def gap(self, value: float) -> float:
-        """How much better than `value` a list with one rule more than that may be; 0 at least."""
+        """How much better than `value` a list with one rule more than that may be; 0 at least.
+
+        Where nothing is known of lists so long, how much better one of any length may be.
+        """
+        if self.covers_all(value):
+            return 0.0
         beyond = self.holds_up_to(value) + 1
-        largest = self.optima[beyond] if beyond <= self.proved else self.bound
+        largest = self.limits[beyond] if beyond < len(self.limits) else self.ceiling
         return max(largest - value, 0.0)
 
     def covers_all(self, value: float) -> bool:
         """Whether no list of any length beats `value`."""
-        return self.any_length and self.holds_up_to(value) == self.proved
+        return value + EXACT >= (self.optima[-1] if self.any_length else self.ceiling)
 
     def status(self, value: float) -> str:
         """Of a list of that objective, in words."""
@@ -117,11 +129,14 @@ def certify(
         lists.append(known.rules)
         optima.append(known.value)
         reached.append(time.process_time() - began)
+    any_length = any_length or len(lists) > ground.n_rules
+    ceiling = optima[-1] if any_length else max(search.ceiling(), optima[-1])
     return Certificate(
         tuple(value / ground.scale for value in optima),
         tuple(lists),
-        bound / ground.scale,
-        any_length or len(lists) > ground.n_rules,
+        min(bound, ceiling) / ground.scale,
+        ceiling / ground.scale,
+        any_length,
         tuple(reached),
         time.process_time() - began,
     )
@@ -234,13 +249,17 @@ class _Search:
             nodes = self._undominated(kept) if kept else self._root()[:0]
         return known, known.value, longer_too
 
+    def ceiling(self) -> float:
+        """No list of one rule or more has a larger objective, in units of 2 N^2."""
+        return self.classes.whole(self.ground) - self.ground.price
+
     def _root(self) -> _Nodes:
         ground = self.ground
         return _Nodes(
             np.zeros((1, 0), dtype=np.int32),
             np.array([float(ground.box_right)]),
             np.zeros(1),
-            np.array([np.inf]),
+            np.array([self.classes.whole(ground)]),
             np.array([float(ground.n)]),
             np.zeros(1, dtype=np.uint64),
         )
@@ -437,6 +456,10 @@ class _ClassBound:
         rising = np.concatenate([[True], np.diff(phi) > 0])
         self.reach = np.interp(np.arange(phi[-1] + 1), phi[rising], t[rising])
         self.until = _quadratic(self.reach, t, phi, area)
+
+    def whole(self, ground: Ground) -> float:
+        """On the area of any list."""
+        return float(2 * ground.box_right * ground.n + 2 * self.area[-1])
 
     def __call__(self, children: _Children, tails: int) -> Float[np.ndarray, "nodes rules"]:
         """For `tails` rules more, which capture and gain no more than the largest together."""

@@ -110,8 +110,8 @@ class Companion:
             "lower",
             (0.0, 1.0),
             "",
-            "how much larger the train_objective of a list of K + 1 rules may be, K as proved; 0 "
-            "where no list of any length beats this one",
+            "how much larger the train_objective of a list of K + 1 rules may be, K as proved, or "
+            "of any list where no bound for that length was reached; 0 where none beats this one",
             "earnest",
         ),
         Metric("length", "lower", (0.0, math.inf), "rules", "rules in the list", _PAPER),
@@ -187,7 +187,10 @@ class Companion:
         details["train_objective"] = objective
         if case.held.sample is not None:
             covered = rules.decided_by(case.held.sample.values) >= 0
-            details["covered"] = {"rows": len(covered), "bits": np.packbits(covered).tobytes().hex()}
+            details["covered"] = {
+                "rows": len(covered),
+                "bits": np.packbits(covered).tobytes().hex(),
+            }
         details["transparency_by_group"] = by_group
         if case.held.certificate is not None:
             details["certificate"] = _proved(case.held.certificate, objective)
@@ -221,8 +224,8 @@ def _proof(certificate: Certificate | None, objective: float) -> dict[str, Score
         missing = Score(math.nan, 0, note="certificate_seconds=0")
         return {"proved_length": missing, "gap": missing}
     note = certificate.status(objective)
-    gap = 0.0 if certificate.covers_all(objective) else certificate.gap(objective)
     length = float(certificate.holds_up_to(objective))
+    gap = certificate.gap(objective)
     return {"proved_length": Score(length, note=note), "gap": Score(gap, note=note)}
 
 
@@ -233,6 +236,7 @@ def _proved(certificate: Certificate, objective: float) -> dict[str, Any]:
         "optima": list(certificate.optima),
         "cpu_seconds": list(certificate.reached),
         "bound": certificate.bound,
+        "ceiling": certificate.ceiling,
         "any_length": certificate.any_length,
     }
 

@@ -88,7 +88,9 @@ def test_bounds_hold_where_a_limit_ends_the_proof(limits: Limits, monkeypatch: p
         np.testing.assert_allclose(
             found.optima, want[: len(found.optima)], rtol=0, atol=2 * exact.EXACT
         )
+        assert np.isfinite(found.bound)
         assert found.bound >= want[-1] - 2 * exact.EXACT
+        assert found.ceiling >= best_of_all(seed, rules=5, n=60)[-1] - 2 * exact.EXACT
     assert stopped > 3
 
 
@@ -203,14 +205,17 @@ def test_the_class_bound_is_above_every_tail():
 
 def test_what_a_certificate_says():
     """Of lists between, above and below the proved optima."""
-    known = Certificate((0.5, 0.6, 0.7), ((), (1,), (1, 2)), 0.8, False, (0.0, 0.1, 0.2), 1.0)
-    assert [known.holds_up_to(value) for value in (0.4, 0.5, 0.65, 0.7, 0.9)] == [-1, 0, 1, 2, 2]
+    known = Certificate((0.5, 0.6, 0.7), ((), (1,), (1, 2)), 0.8, 0.95, False, (0.0, 0.1, 0.2), 1.0)
+    values = (0.4, 0.5, 0.65, 0.7, 0.85, 0.96)
+    assert [known.holds_up_to(value) for value in values] == [-1, 0, 1, 2, 3, 3]
     assert known.gap(0.65) == pytest.approx(0.05)
     assert known.gap(0.7) == pytest.approx(0.1)
-    assert known.gap(0.9) == 0
+    assert known.gap(0.85) == pytest.approx(0.1)
+    assert known.gap(0.96) == 0
+    assert known.covers_all(0.96)
     assert known.status(0.65) == "proved optimal up to 1 rules"
     assert known.status(0.4) == "local optimum"
-    closed = replace(known, any_length=True, bound=0.7)
+    closed = replace(known, any_length=True, bound=0.7, ceiling=0.7)
     assert closed.covers_all(0.7)
     assert not closed.covers_all(0.65)
     assert closed.status(0.71) == "proved optimal, any number of rules"

@@ -28,6 +28,8 @@ from bench.record import Record
 COLOURED = [*COLOURS[:7], COLOURS[9], COLOURS[8]]
 """For methods, yellow last; grey is the black box's and the controls'."""
 DASHES, DOTS = ("-", "--", "-."), ":"
+METHODS = 20
+"""Drawn at most."""
 SHARES = np.linspace(0, 1, 101)
 ROOM = 0.08
 """Of a panel's height, left free below the lowest line."""
@@ -68,14 +70,15 @@ def is_control(method: str) -> bool:
 def styled(records: Sequence[Record]) -> list[tuple[str, Any, str]]:
     """Methods with their colours and dashes; a control is grey and dotted.
 
-    At most a colour each, spread evenly over the ranking; neighbours differ in their dashes.
+    At most `METHODS`, spread evenly over the ranking. Neighbours differ in colour and dashes,
+    and no two agree in both.
     """
-    methods = chosen(by_rank(records), len(COLOURED) + 1)
+    methods = chosen(by_rank(records), METHODS)
     honest = [method for method in methods if not is_control(method)]
-    styles = [
-        (method, COLOURED[i % len(COLOURED)], DASHES[i % len(DASHES)])
-        for i, method in enumerate(honest)
-    ]
+    styles = []
+    for i, method in enumerate(honest):
+        turn, place = divmod(i, len(COLOURED))
+        styles.append((method, COLOURED[place], DASHES[(place + turn) % len(DASHES)]))
     return [*styles, *((method, SOFT, DOTS) for method in methods if is_control(method))]
 
 

@@ -29,7 +29,7 @@ from bench.record import Record
 
 PANELS = 6
 """Problems drawn at most."""
-LINES = 14
+LINES = 20
 """Methods drawn at most: those whose lists are best."""
 FLOOR = 1e-4
 """AUTAC below which the scale is linear: the best list known has its place at 0."""

@@ -445,8 +445,8 @@ def test_many_methods_and_problems(make: Make):
 
 
 def test_every_method_has_its_curve(make: Make):
-    """Nine methods, each with a colour and dashes of its own; a control is grey and dotted."""
-    names = [f"method_{i}" for i in range(8)]
+    """Fifteen methods, no two alike in colour and dashes; a control is grey and dotted."""
+    names = [f"method_{i:02}" for i in range(15)]
     records = [
         companion(make, method, seed, value=0.9 - i / 50)
         for i, method in enumerate([*names, "random_rules"])
@@ -455,10 +455,11 @@ def test_every_method_has_its_curve(make: Make):
     (sketch,) = transparency(records)
     lines = {line.get_label(): line for line in sketch.drawing.axes[0].lines}
     assert set(lines) == {*names, "random_rules"}
-    assert len({to_hex(lines[name].get_color()) for name in names}) == 8
+    styles = {(to_hex(lines[n].get_color()), lines[n].get_linestyle()) for n in names}
+    assert len(styles) == 15
     assert to_hex(lines["random_rules"].get_color()) == SOFT
-    np.testing.assert_allclose(lines["method_0"].get_ydata()[[0, 25, 60, 100]], LIST["accuracy"])
-    assert len(sketch.drawing.axes[0].collections) == 9
+    np.testing.assert_allclose(lines["method_00"].get_ydata()[[0, 25, 60, 100]], LIST["accuracy"])
+    assert len(sketch.drawing.axes[0].collections) == 16  # bands
 
 
 def test_a_control_does_not_flatten_the_others(make: Make):

@@ -43,19 +43,30 @@ def prices(
     below = np.concatenate([source, end[carrying], bins[full]])
     above = np.concatenate([end, source[carrying], node[full]])
     weights = np.concatenate([apart, -apart[carrying], np.zeros(nodes - n_bins, np.int64)])
-    greatest = _shortest(above, below, weights, nodes)
-    least = -_shortest(below, above, weights, nodes)
+    above, below, weights = _shortest_parallel(above, below, weights, nodes)
+    greatest = _shortest_paths(above, below, weights, nodes)
+    least = -_shortest_paths(below, above, weights, nodes)
     doubled: np.ndarray = (greatest + least)[node]
     return doubled
 
 
-def _shortest(source: Arcs, end: Arcs, weights: Arcs, nodes: int) -> Int[np.ndarray, " nodes"]:
+def _shortest_parallel(
+    source: Arcs, end: Arcs, weights: Arcs, nodes: int
+) -> tuple[Int[np.ndarray, " few"], Int[np.ndarray, " few"], Int[np.ndarray, " few"]]:
+    """Of all arcs between the same nodes the shortest."""
+    pairs = source * nodes + end
+    order = np.argsort(pairs, kind="stable")
+    starts = np.flatnonzero(np.diff(pairs[order], prepend=-1))
+    kept = np.divmod(pairs[order[starts]], nodes)
+    return *kept, np.minimum.reduceat(weights[order], starts)
+
+
+def _shortest_paths(
+    source: Arcs, end: Arcs, weights: Arcs, nodes: int
+) -> Int[np.ndarray, " nodes"]:
     """Lengths of the shortest paths to each node that begin anywhere (Bellman and Ford)."""
-    order = np.lexsort((weights, source, end))
+    order = np.argsort(end, kind="stable")
     source, end, weights = source[order], end[order], weights[order]
-    first = np.ones(len(order), dtype=bool)  # of parallel arcs the shortest
-    first[1:] = (source[1:] != source[:-1]) | (end[1:] != end[:-1])
-    source, end, weights = source[first], end[first], weights[first]
     starts = np.flatnonzero(np.diff(end, prepend=-1))
     ends, lengths = end[starts], np.zeros(nodes, dtype=np.int64)
     for _ in range(nodes + 1):

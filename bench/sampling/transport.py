@@ -7,6 +7,7 @@ W is the least cost at which mass is moved, squared Euclid for each unit. Fukuch
 """
 
 import time
+from math import inf
 from typing import Literal
 
 import numpy as np
@@ -27,6 +28,7 @@ def closest_weights(
     wanted: Int[np.ndarray, " bins"],
     *,
     gap: float = 1e-4,
+    seconds: float = inf,
     solver: Literal["auto", "dense", "sparse"] = "auto",
     pricing: Pricing | None = None,
 ) -> Plan:
@@ -40,6 +42,8 @@ def closest_weights(
     bins : each row's bin.
     wanted : rows wanted of each bin.
     gap : by what part the cost may exceed the proven bound; 0: until no pair of rows improves.
+    seconds : CPU seconds after which the sparse solver begins no further pass: the gap that is
+        left is in the plan.
     solver : `dense` looks at all pairs (POT), `sparse` at as many as a proof needs (OR-Tools);
         `auto` takes the first up to `DENSE_UP_TO` places.
 
@@ -58,7 +62,7 @@ def closest_weights(
         units, prices, values, cost = dense_transport(sites)
         bound, proven, resolution, passes = sites.bound(prices, values), True, 0.0, 1
     else:
-        last = solve(sites, gap, pricing or Pricing())
+        last = solve(sites, gap, pricing or Pricing(), start + seconds)
         units, cost, bound, passes = last.units, last.cost, last.bound, last.passes
         proven, resolution = not last.violated, last.resolution
     return Plan(

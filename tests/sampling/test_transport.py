@@ -116,6 +116,13 @@ def test_stated_gap_is_kept():
         plan = closest_weights(points, bins, wanted, gap=gap, solver="sparse", pricing=SMALL)
         assert plan.gap <= gap
         assert plan.cost - best <= gap * plan.cost
+    hurried = closest_weights(
+        points, bins, wanted, gap=0, seconds=0.0, solver="sparse", pricing=SMALL
+    )
+    check(hurried, points, bins, wanted)
+    assert hurried.passes == 1
+    assert not hurried.proven
+    assert hurried.bound <= best <= hurried.cost
 
 
 def test_scale_of_the_inputs_does_not_matter():

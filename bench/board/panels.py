@@ -143,9 +143,9 @@ def headed(dataset: str, model: str, setting: str = "") -> tuple[str, str]:
 
 def entitle(axes: Axes, title: str, subtitle: str) -> None:
     """A title with a small line below, above a panel without a frame."""
-    axes.set_title(short(title), pad=15 if subtitle else 5)
+    axes.set_title(short(title, 32), pad=15 if subtitle else 5)
     place: Any = {"xycoords": "axes fraction", "textcoords": "offset points"}
-    axes.annotate(short(subtitle, 44), (0, 1), (0, 4), va="bottom", fontsize=8, **place)
+    axes.annotate(short(subtitle, 52), (0, 1), (0, 4), va="bottom", fontsize=8, **place)
     axes.spines[["top", "right", "left"]].set_visible(False)
 
 

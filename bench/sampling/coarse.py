@@ -3,12 +3,17 @@
 import numpy as np
 from jaxtyping import Float, Int
 
+from bench.sampling.nearest import TREE_DIMENSIONS, nearest
 from bench.sampling.sites import Sites
 
 RIDGE = 1e-6
 """Of the spread of the neighbours: decides only where they don't span all directions."""
 
+FEW = 4
+"""Neighbours in many dimensions."""
+
 _CHUNK = 1 << 14
+"""Sites at a time."""
 
 
 def coarser(sites: Sites, by: int = 4) -> Sites:
@@ -43,40 +48,55 @@ def interpolated(
     """Prices of sites from those of a coarser problem, as smooth as they are there.
 
     In each bin a linear function is fitted to the d + 2 nearest coarse sites, the nearer with
-    more weight (1 / squared distance). Where a whole region is sold out its price rises steadily
-    towards the middle: a step function would send all buyers to the edge of a step, and many
-    passes would be spent on bringing them away.
+    more weight (1 / squared distance); in many dimensions, where neighbours are few and far, their
+    weighted mean is taken. Where a whole region is sold out its price rises steadily towards the
+    middle: a step function would send all buyers to the edge of a step, and many passes would be
+    spent on bringing them away.
     """
-    fine = np.empty(len(sites))
+    fine, d = np.empty(len(sites)), sites.points.shape[1]
+    fit, k = (_plane, d + 2) if d < TREE_DIMENSIONS else (_mean, FEW)
     for members, known in zip(sites.members(), coarse.members(), strict=True):
+        if not len(members):
+            continue
+        near = nearest(coarse.points[known], sites.points[members], min(k, len(known)))
         for start in range(0, len(members), _CHUNK):
-            part = members[start : start + _CHUNK]
-            fitted = _linear(coarse.points[known], prices[known], sites.points[part])
-            fine[part] = np.maximum(fitted, prices[known].min())
+            part = slice(start, start + _CHUNK)
+            of_part = known[near[part]]
+            offsets = coarse.points[of_part] - sites.points[members[part], None]
+            fitted = fit(offsets, prices[of_part])
+            fine[members[part]] = np.maximum(fitted, prices[known].min())
     return fine
 
 
-def _linear(
-    known: Float[np.ndarray, "c d"],
-    values: Float[np.ndarray, " c"],
-    points: Float[np.ndarray, "m d"],
-) -> Float[np.ndarray, " m"]:
-    """At each point the value of the plane through its neighbours, by weighted least squares."""
-    from scipy.spatial import cKDTree
+def _weights(offsets: Float[np.ndarray, "m k d"]) -> Float[np.ndarray, "m k"]:
+    """Inverse squared distances, none of them overwhelming; of each point they sum to 1."""
+    squares = np.einsum("mkd,mkd->mk", offsets, offsets)
+    typical = squares.mean(axis=1, keepdims=True)
+    weights = 1 / (squares + np.where(typical > 0, 1e-3 * typical, 1.0))
+    shares: np.ndarray = weights / weights.sum(axis=1, keepdims=True)
+    return shares
 
-    k = min(known.shape[1] + 2, len(known))
-    apart, near = cKDTree(known).query(points, k=[*range(1, k + 1)])
-    squares = apart**2
-    weights = 1 / (squares + 1e-3 * squares.mean(axis=1, keepdims=True) + np.finfo(float).tiny)
-    weights /= weights.sum(axis=1, keepdims=True)
-    offsets, nearby = known[near] - points[:, None], values[near]
+
+def _mean(
+    offsets: Float[np.ndarray, "m k d"], values: Float[np.ndarray, "m k"]
+) -> Float[np.ndarray, " m"]:
+    """Of the neighbours' values."""
+    return np.asarray((_weights(offsets) * values).sum(axis=1))
+
+
+def _plane(
+    offsets: Float[np.ndarray, "m k d"], values: Float[np.ndarray, "m k"]
+) -> Float[np.ndarray, " m"]:
+    """The value at 0 of the plane through the neighbours, by weighted least squares."""
+    weights = _weights(offsets)
     middle = np.einsum("mk,mkd->md", weights, offsets)
-    level = np.einsum("mk,mk->m", weights, nearby)
-    offsets -= middle[:, None]
-    spread = np.einsum("mka,mk,mkb->mab", offsets, weights, offsets)
-    trace = np.trace(spread, axis1=1, axis2=2) + np.finfo(float).tiny
-    spread += RIDGE * trace[:, None, None] * np.eye(known.shape[1])
-    moment = np.einsum("mka,mk,mk->ma", offsets, weights, nearby - level[:, None])
+    level = (weights * values).sum(axis=1)
+    offsets = offsets - middle[:, None]
+    spread = np.einsum("mka,mk,mkb->mab", offsets, weights, offsets, optimize=True)
+    trace = np.trace(spread, axis1=1, axis2=2)
+    ridge = np.where(trace > 0, RIDGE * trace, 1.0)
+    spread += ridge[:, None, None] * np.eye(offsets.shape[2])
+    moment = np.einsum("mka,mk->ma", offsets, weights * (values - level[:, None]))
     slope = np.linalg.solve(spread, moment[..., None])[..., 0]
     fitted: np.ndarray = level - (slope * middle).sum(axis=1)
     return fitted

@@ -30,10 +30,13 @@ def cheapest_of_bins(sites: Sites, prices: Float[np.ndarray, " m"], k: int) -> I
     costs : these sums, computed from the coordinates.
     """
     everywhere = np.arange(len(sites))
+    flat = np.column_stack([sites.points, np.zeros(len(sites))])
     for members in sites.members():
         if not len(members):
             continue
-        found = members[_nearest(sites.points, members, prices[members], min(k, len(members)))]
+        height = np.sqrt(prices[members] - prices[members].min())
+        lifted = np.column_stack([sites.points[members], height])
+        found = members[nearest(lifted, flat, min(k, len(members)))]
         costs = np.stack(
             [sites.distances(rows, everywhere) + prices[rows] for rows in found.T], axis=1
         )
@@ -41,31 +44,25 @@ def cheapest_of_bins(sites: Sites, prices: Float[np.ndarray, " m"], k: int) -> I
         yield np.take_along_axis(found, order, 1), np.take_along_axis(costs, order, 1)
 
 
-def _nearest(
-    points: Float[np.ndarray, "m d"],
-    members: Int[np.ndarray, " of_bin"],
-    prices: Float[np.ndarray, " of_bin"],
-    k: int,
+def nearest(
+    known: Float[np.ndarray, "c d"], points: Float[np.ndarray, "m d"], k: int
 ) -> Int[np.ndarray, "m k"]:
-    """Places among the members."""
-    height = np.sqrt(prices - prices.min())
-    lifted = np.column_stack([points[members], height])
-    if lifted.shape[1] > TREE_DIMENSIONS:
-        return _nearest_of_all(points, lifted, k)
+    """The places of the k known points that are nearest to each point."""
+    if known.shape[1] > TREE_DIMENSIONS:
+        return _nearest_of_all(known, points, k)
     from scipy.spatial import cKDTree
 
-    flat = np.column_stack([points, np.zeros(len(points))])
-    tree = cKDTree(lifted)
-    return np.asarray(tree.query(flat, k=[*range(1, k + 1)])[1], dtype=np.int64)
+    found = cKDTree(known).query(points, k=[*range(1, k + 1)])[1]
+    return np.asarray(found, dtype=np.int64)
 
 
 def _nearest_of_all(
-    points: Float[np.ndarray, "m d"], lifted: Float[np.ndarray, "of_bin d_and_1"], k: int
+    known: Float[np.ndarray, "c d"], points: Float[np.ndarray, "m d"], k: int
 ) -> Int[np.ndarray, "m k"]:
-    """By all pairs, some columns at a time."""
-    squares, found = (lifted**2).sum(axis=1), []
-    step = max(_BLOCK // len(lifted), 1)
+    """By all pairs, some points at a time."""
+    squares, found = (known**2).sum(axis=1), []
+    step = max(_BLOCK // len(known), 1)
     for start in range(0, len(points), step):
-        costs = squares - 2 * (points[start : start + step] @ lifted[:, :-1].T)
+        costs = squares - 2 * (points[start : start + step] @ known.T)
         found.append(np.argpartition(costs, k - 1, axis=1)[:, :k])
     return np.concatenate(found).astype(np.int64)

@@ -60,7 +60,9 @@ def closest_weights(
     sites = rows.sites
     if solver == "dense" or (solver == "auto" and len(sites) <= DENSE_UP_TO):
         units, prices, values, cost = dense_transport(sites)
-        bound, proven, resolution, passes = sites.bound(prices, values), True, 0.0, 1
+        bound, passes = sites.bound(prices, values), 1
+        resolution = abs(cost - bound)  # rounding of double precision
+        proven = resolution <= 1e-9 * cost
     else:
         last = solve(sites, gap, pricing or Pricing(), start + seconds)
         units, cost, bound, passes = last.units, last.cost, last.bound, last.passes

@@ -7,6 +7,7 @@ from scipy.optimize import linprog
 
 from bench.isolation import Unsupported
 from bench.sampling import Bins, closest_weights, located
+from bench.sampling.coarse import coarser, interpolated
 from bench.sampling.flow import Arcs, cheapest_flow
 from bench.sampling.nearest import cheapest_of_bins
 from bench.sampling.potentials import prices
@@ -246,3 +247,28 @@ def test_missing_packages_are_named(solver: str, name: str, monkeypatch: pytest.
     points, bins, wanted = problem(40, 1, 10)
     with pytest.raises(Unsupported, match=r"pip install 'earnest\[fairwashing\]'"):
         closest_weights(points, bins, wanted, solver=solver)
+
+
+@pytest.mark.parametrize("d", [1, 4, 13])
+def test_prices_of_a_coarser_problem(d: int):
+    """Units and mean places are kept in each bin, neighbours are joined; prices that are linear
+    in a bin are met everywhere, and in many dimensions roughly."""
+    rng = np.random.default_rng(d)
+    points, bins = rng.random((900, d)), np.repeat([0, 1, 2], [700, 199, 1])
+    sites = merged(points, bins, np.array([100, 90, 1])).sites
+    coarse = coarser(sites)
+    assert len(coarse) == 175 + 50 + 1
+    assert coarse.supply.tolist() == sites.supply.tolist()
+    for g in range(3):
+        fine, few = sites.bins == g, coarse.bins == g
+        assert coarse.capacity[few].sum() == sites.capacity[fine].sum()
+        assert coarse.demand[few].sum() == sites.demand[fine].sum()
+        whole = coarse.demand[few] @ coarse.points[few] / coarse.demand[few].sum()
+        np.testing.assert_allclose(whole, sites.points[fine].mean(axis=0), atol=1e-12)
+    slope = rng.normal(size=d)
+    charged = coarse.points @ slope + 5 * coarse.bins
+    true = sites.points @ slope + 5 * sites.bins
+    error = interpolated(coarse, charged, sites) - true
+    lowest = np.array([charged[coarse.bins == g].min() for g in range(3)])[sites.bins]
+    inside = (true > lowest) & (sites.bins < 2)
+    assert np.sqrt((error[inside] ** 2).mean()) < (1e-3 if d < 12 else 0.9) * true[inside].std()

@@ -8,14 +8,17 @@ import time
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
+from bench.rules.bits import pack
 from bench.rules.exact import Limits
 from bench.rules.fair_kernels import (
     ACCURACY,
+    BLOCK,
     LARGEST,
     PRECISION,
     RULE_OF,
+    SLACK,
     Best,
     Kernels,
     Prefixes,
@@ -32,6 +35,10 @@ EXACT = 1e-10
 
 _CHUNK = 1024
 """Prefixes that are extended together, between two looks at the clock."""
+
+_STEEPEST = 2.0
+"""The largest multiplier of a constraint. A pattern of one group changes its label at the group's
+share of the rows, at most 1; one of both groups later."""
 
 Rules = tuple[tuple[int, int], ...]
 """(column, label) of each rule."""
@@ -98,7 +105,7 @@ def search(
     *,
     deadline: float = np.inf,
     nodes: int = Limits.nodes,
-    beam: int = 1000,
+    beam: int = 100,
     below: float = np.inf,
     compiled: bool | None = None,
 ) -> Outcome:
@@ -124,17 +131,22 @@ def _terms(patterns: Patterns, goal: Goal) -> Terms:
     per_label = (1 - goal.beta) * patterns.rows.sum(axis=1) / patterns.n
     if_zero, if_one = per_label[:, 1], per_label[:, 0]
     added = np.einsum("igb,egb->ie", patterns.rows[:, :2].astype(float), form.weights)
-    multipliers, offsets = _multipliers(len(form.weights) if form.largest else 0, goal)
-    if not form.largest:
-        multipliers = np.zeros((1, 4))
+    multipliers = _multipliers(if_zero, if_one, added, goal) if form.largest else np.zeros((1, 4))
     least = np.minimum(if_zero[:, None], if_one[:, None] + added @ multipliers.T)
     precision = PRECISION if goal.measure == "predictive_parity" else ACCURACY
+    table = np.hstack([if_zero[:, None], if_one[:, None], added, np.maximum(added, 0), least])
+    holds, opposite = patterns.holds, _opposite(patterns.holds)
+    table = np.pad(table, ((0, 0), (0, -table.shape[1] % BLOCK)))
+    members = np.vstack([holds.T, np.ones(len(holds), dtype=bool)])
     return Terms(
         patterns.masks,
-        patterns.holds,
-        np.hstack([if_zero[:, None], if_one[:, None], added, np.maximum(added, 0), least]),
+        holds,
+        pack(members),
+        opposite,
+        table,
+        members @ table,
         multipliers,
-        offsets,
+        _offsets(multipliers, goal),
         LARGEST if form.largest else precision,
         patterns.totals.ravel(),
         goal.price,
@@ -143,30 +155,52 @@ def _terms(patterns: Patterns, goal: Goal) -> Terms:
     )
 
 
-def _multipliers(
-    entries: int, goal: Goal
-) -> tuple[Float[np.ndarray, "multipliers entries"], Float[np.ndarray, " multipliers"]]:
-    """A grid of mu, and for each the offset that beta F(G) >= mu G - offset needs where F <= tau.
+def _opposite(holds: Bool[np.ndarray, "patterns columns"]) -> Int[np.ndarray, " columns"]:
+    """For each column its negation among the others, where that one holds less often; else -1."""
+    found = np.full(holds.shape[1], -1)
+    sizes = holds.sum(axis=0)
+    for column, size in enumerate(sizes):
+        for other in np.flatnonzero(sizes == len(holds) - size):
+            rarer = size > sizes[other] or (size == sizes[other] and other < column)
+            if rarer and (holds[:, column] != holds[:, other]).all():
+                found[column] = other
+    return found
 
-    F is the largest absolute entry, so mu G <= |mu|_1 F: up to a size of beta for nothing, and
-    beyond it for tau times the excess.
+
+def _multipliers(
+    if_zero: Float[np.ndarray, " patterns"],
+    if_one: Float[np.ndarray, " patterns"],
+    added: Float[np.ndarray, "patterns entries"],
+    goal: Goal,
+) -> Float[np.ndarray, "multipliers entries"]:
+    """Any mu makes a bound; those that are worth their time lie near the best one of all rows.
+
+    Few elsewhere serve prefixes whose gap is far from what the rest can make up for.
     """
-    steps = 8 if goal.beta >= 0.5 or np.isfinite(goal.tau) else 4
-    if entries == 0:
-        return np.zeros((1, 0)), np.zeros(1)
-    if entries == 1:
-        grid = np.linspace(-1, 1, 2 * steps + 1)[:, None]
-    else:
-        one, two = np.meshgrid(*2 * [np.arange(-4, 5)])
-        grid = np.stack([one, two], axis=-1).reshape(-1, 2) / 4
-        grid = grid[np.abs(grid).sum(axis=1) <= 1]
-    found = [goal.beta * grid]
-    if np.isfinite(goal.tau):
-        found += [grid, 3 * grid[np.abs(grid).sum(axis=1) >= 0.5]]
-    multipliers = np.unique(np.concatenate(found), axis=0)
-    sizes = np.abs(multipliers).sum(axis=1)
-    beyond = np.maximum(sizes - goal.beta, 0)
-    return multipliers, beyond * goal.tau if np.isfinite(goal.tau) else np.zeros(len(sizes))
+    entries = added.shape[1]
+    largest = goal.beta if np.isinf(goal.tau) else max(goal.beta, _STEEPEST)
+    steps = np.linspace(-largest, largest, (129, 17)[entries - 1])
+    grid = np.stack(np.meshgrid(*entries * [steps]), axis=-1).reshape(-1, entries)
+    grid = grid[np.abs(grid).sum(axis=1) <= largest * (1 + SLACK)]
+    costs = np.minimum(if_zero[:, None], if_one[:, None] + added @ grid.T).sum(axis=0)
+    best = grid[np.argmax(costs - _offsets(grid, goal))]
+    near = np.argsort(np.abs(grid - best).sum(axis=1), kind="stable")[: (36, 13)[entries - 1]]
+    axes = largest / (1 if np.isinf(goal.tau) else _STEEPEST) * np.eye(entries)
+    chosen = [grid[near][:: (4, 1)[entries - 1]], axes, -axes, 0 * axes]
+    return np.unique(np.concatenate(chosen), axis=0)
+
+
+def _offsets(
+    multipliers: Float[np.ndarray, "multipliers entries"], goal: Goal
+) -> Float[np.ndarray, " multipliers"]:
+    """What beta F(G) >= mu G - offset needs, where F <= tau.
+
+    F is the largest absolute entry, so mu G <= |mu|_1 F: up to a size of beta this holds without,
+    beyond it F is at most tau.
+    """
+    beyond = np.maximum(np.abs(multipliers).sum(axis=1) - goal.beta, 0)
+    # Sizes that are beta but for rounding need none, however large tau is.
+    return np.where(beyond > SLACK, beyond, 0) * min(goal.tau, 1.0)
 
 
 class _Search:

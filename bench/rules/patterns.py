@@ -42,7 +42,7 @@ class Patterns:
         return bits(self.masks, self.columns)
 
     def without(self, forbidden: Iterable[int]) -> "Patterns":
-        """The same rows by the other columns; forbidden ones keep their places, and hold nowhere."""
+        """The same rows by the other columns; forbidden ones stay, and hold nowhere."""
         kept = ~word(forbidden)
         masks, place = np.unique(self.masks & kept, return_inverse=True)
         rows = np.zeros((len(masks), 3, 2), dtype=np.int64)

@@ -11,7 +11,7 @@ from bench.data import Samples
 from bench.models.given import BlackBox
 from bench.models.network import MLP, Network, with_parameters
 from bench.models.sgd import SGD
-from bench.rules import Literals, Rule, RuleList, RulePool, pack
+from bench.rules import Literals, Partner, Rule, RulePool, pack
 from bench.scores.rank_agreement import auc, kendall_tau
 from bench.setfunction.partition import Partition
 from bench.setfunction.reference import Reference
@@ -190,15 +190,14 @@ class CompanionProbe:
     """Rows and literals in another order, and a planted rule."""
 
     def wrong(self, problem: CompanionProblem, explanation: Any) -> str | None:
-        if not isinstance(explanation, RuleList):
-            return f"wanted a RuleList, not {type(explanation).__name__}"
+        if not isinstance(explanation, Partner):
+            return f"wanted a RuleList or another Partner, not {type(explanation).__name__}"
         if not set(explanation.labels) <= {0, 1}:
             return f"labels are 0 or 1, not {explanation.labels}"
-        used = {literal for rule in explanation.rules for literal in rule.conditions}
-        unknown = used - set(range(len(problem.train.literals.names)))
+        unknown = set(explanation.literals) - set(range(len(problem.train.literals.names)))
         return f"no literals {unknown}" if unknown else None
 
-    def values(self, problem: CompanionProblem, explanation: RuleList) -> Values:
+    def values(self, problem: CompanionProblem, explanation: Partner) -> Values:
         """For each training row the place of its rule and the label that it gets."""
         rows = problem.train.literals.values
         return np.stack([explanation.decided_by(rows), explanation.predict(rows)], axis=1)
@@ -237,7 +236,7 @@ class CompanionProbe:
         problem = Companion().tiny()
         rows = problem.train
 
-        def right(explanation: RuleList) -> float:
+        def right(explanation: Partner) -> float:
             found = explanation.predict(rows.literals.values)
             found = np.where(found < 0, problem.default(explanation), found)
             return float((found == rows.labels).mean())

@@ -47,6 +47,11 @@ class RuleList:
     def __len__(self) -> int:
         return len(self.rules)
 
+    @property
+    def literals(self) -> tuple[int, ...]:
+        """The conditions of all rules."""
+        return tuple(literal for rule in self.rules for literal in rule.conditions)
+
     def decided_by(self, values: Bool[np.ndarray, "n d"]) -> Int[np.ndarray, " n"]:
         """The place of each row's rule in the list, -1 where no rule covers it."""
         place = np.full(len(values), -1)

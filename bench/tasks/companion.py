@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.data import Data
 from bench.models.base import Recipe
-from bench.rules import Literals, RuleList, mine
+from bench.rules import Literals, Partner, mine
 from bench.rules.exact import Certificate
 from bench.scores.autac import TransparencyCurve, accuracy_at, autac, autac_normalised
 from bench.tasks.base import Method, Metric, Score, Scores
@@ -153,15 +153,13 @@ class Companion:
         self,
         case: CompanionCase,
         setting: CompanionSetting,
-        method: Method[CompanionProblem, RuleList],
+        method: Method[CompanionProblem, Partner],
         *,
         rng: np.random.Generator,
     ) -> tuple[CompanionCase, ...]:
         return (case,)
 
-    def scores(
-        self, cases: tuple[CompanionCase, ...], explanations: tuple[RuleList, ...]
-    ) -> Scores:
+    def scores(self, cases: tuple[CompanionCase, ...], explanations: tuple[Partner, ...]) -> Scores:
         (case,), (rules,) = cases, explanations
         problem, test = case.problem, case.held.test
         _check(rules, len(problem.train.literals.names), len(problem.class_names))
@@ -174,7 +172,7 @@ class Companion:
             "train_objective": problem.value(rules),
             "transparency": float(curve.transparency[-1]),
             "length": float(len(rules)),
-            "literals": float(sum(len(rule.conditions) for rule in rules.rules)),
+            "literals": float(len(rules.literals)),
             **{f"accuracy_at_{at}": accuracy_at(whole, at / 100) for at in _TRANSPARENCIES},
         }
         scored = {name: Score(value) for name, value in values.items()}
@@ -209,7 +207,7 @@ class Companion:
         return CompanionProblem(train, np.ones(64), pool, ("no", "yes"), "autac_completed", 0.001)
 
 
-def _areas(rows: Rows, rules: RuleList, default: int) -> dict[str, float]:
+def _areas(rows: Rows, rules: Partner, default: int) -> dict[str, float]:
     curve = rows.curve(rules)
     return {
         "autac_completed": autac(rows.completed(rules, default)),
@@ -241,7 +239,7 @@ def _proved(certificate: Certificate, objective: float) -> dict[str, Any]:
     }
 
 
-def _transparency_by_group(held: Held, rules: RuleList) -> dict[str, float]:
+def _transparency_by_group(held: Held, rules: Partner) -> dict[str, float]:
     """The share that the rules cover of each group that is large enough."""
     if held.groups is None:
         return {}
@@ -256,17 +254,17 @@ def _disparity(by_group: Mapping[str, float]) -> Score:
     return Score(max(by_group.values()) - min(by_group.values()))
 
 
-def _check(rules: RuleList, n_literals: int, n_labels: int) -> None:
+def _check(rules: Partner, n_literals: int, n_labels: int) -> None:
     wrong = sorted(set(rules.labels) - set(range(n_labels)))
     if wrong:
         raise ValueError(f"labels are 0 to {n_labels - 1}, not {wrong}")
-    unknown = {c for rule in rules.rules for c in rule.conditions} - set(range(n_literals))
+    unknown = set(rules.literals) - set(range(n_literals))
     if unknown:
         raise ValueError(f"there are {n_literals} literals, and no {sorted(unknown)}")
 
 
 def _details(
-    problem: CompanionProblem, rules: RuleList, default: int, whole: TransparencyCurve
+    problem: CompanionProblem, rules: Partner, default: int, whole: TransparencyCurve
 ) -> dict[str, Any]:
     """The completed test curve; its last point is the default rule's."""
     train = problem.train.completed(rules, default)

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-from bench.rules import Literals, Rule, RuleList, RulePool, unpack
+from bench.rules import Literals, Partner, Rule, RuleList, RulePool, unpack
 from bench.rules.ground import Ground, ground
 from bench.scores.autac import TransparencyCurve, autac, completed, transparency_curve
 
@@ -34,13 +34,13 @@ class Rows:
         """The rows at `index` (integers or a boolean mask)."""
         return Rows(self.literals.rows(index), self.labels[index], self.black_box[index])
 
-    def curve(self, rules: RuleList) -> TransparencyCurve:
+    def curve(self, rules: Partner) -> TransparencyCurve:
         """Without a default rule: it ends where the rules' coverage ends."""
         decided_by = rules.decided_by(self.literals.values)
         predicted = rules.predict(self.literals.values)
         return transparency_curve(decided_by, predicted, self.labels, self.black_box, len(rules))
 
-    def completed(self, rules: RuleList, default: int) -> TransparencyCurve:
+    def completed(self, rules: Partner, default: int) -> TransparencyCurve:
         """With a default rule of that label for the rows that are left."""
         left = rules.decided_by(self.literals.values) < 0
         labels, black_box = self.labels[left], self.black_box[left]
@@ -78,7 +78,7 @@ class CompanionProblem:
             left &= ~decided
         return RuleList(tuple(rules), tuple(labels))
 
-    def default(self, rules: RuleList) -> int:
+    def default(self, rules: Partner) -> int:
         """The majority label of the rows that no rule covers, of all rows where none is left."""
         left = rules.decided_by(self.train.literals.values) < 0
         return self.majority(self.train.labels[left] if left.any() else self.train.labels)
@@ -87,11 +87,11 @@ class CompanionProblem:
         """The most frequent of the labels; of equally frequent ones, and of none, the smallest."""
         return int(np.bincount(labels, minlength=len(self.class_names)).argmax())
 
-    def value(self, rules: RuleList) -> float:
+    def value(self, rules: Partner) -> float:
         """What a method shall make large: the area on the training rows, minus alpha a rule."""
         return self.area(rules, self.train) - self.alpha * len(rules)
 
-    def area(self, rules: RuleList, rows: Rows) -> float:
+    def area(self, rules: Partner, rows: Rows) -> float:
         """The objective's area on any rows; a default rule is that of the training rows."""
         if self.objective == "autac":
             return autac(rows.curve(rules))

@@ -1,10 +1,10 @@
 """A problem with a quarter of the sites, and what its prices say about all of them."""
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from bench.sampling.nearest import TREE_DIMENSIONS, nearest
-from bench.sampling.sites import Sites
+from bench.sampling.sites import Sites, added
 
 RIDGE = 1e-6
 """Of the spread of the neighbours: decides only where they don't span all directions."""
@@ -38,7 +38,7 @@ def coarser(sites: Sites, by: int = 4) -> Sites:
     )
     bins = np.empty(first, dtype=np.int64)
     bins[block] = sites.bins
-    capacity, demand = (_added(units, block, first) for units in (sites.capacity, sites.demand))
+    capacity, demand = (added(units, block, first) for units in (sites.capacity, sites.demand))
     return Sites(centres, bins, capacity, demand, sites.supply)
 
 
@@ -100,12 +100,3 @@ def _plane(
     slope = np.linalg.solve(spread, moment[..., None])[..., 0]
     fitted: np.ndarray = level - (slope * middle).sum(axis=1)
     return fitted
-
-
-def _added(
-    units: Int[np.ndarray, " m"], block: Int[np.ndarray, " m"], blocks: int
-) -> Int[np.ndarray, " blocks"]:
-    """Sums over blocks, in whole numbers."""
-    sums = np.zeros(blocks, dtype=np.int64)
-    np.add.at(sums, block, units)
-    return sums

@@ -64,5 +64,6 @@ def _nearest_of_all(
     step = max(_BLOCK // len(known), 1)
     for start in range(0, len(points), step):
         costs = squares - 2 * (points[start : start + step] @ known.T)
-        found.append(np.argpartition(costs, k - 1, axis=1)[:, :k])
+        # a view would keep the whole block
+        found.append(np.argpartition(costs, k - 1, axis=1)[:, :k].copy())
     return np.concatenate(found).astype(np.int64)

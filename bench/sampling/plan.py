@@ -23,8 +23,8 @@ class Plan:
         the least of all weights with these sums.
     bound : no weights with these sums cost less; by a feasible solution of the dual program, in
         double precision.
-    proven : whether no pair of rows improves on the weights: |cost - optimum| <= `resolution`.
-    resolution : by what the rounding of distances to whole numbers may change the cost.
+    proven : whether no pair of rows improves on the weights: cost - optimum <= `resolution`.
+    resolution : what the rounding of distances to whole numbers may do to the cost.
     passes : how often a program over some of the pairs was solved, on the finest level.
     seconds : CPU seconds.
     """

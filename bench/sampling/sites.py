@@ -109,3 +109,12 @@ def merged(
         capacity * wanted.astype(np.int64),
     )
     return Merged(sites, site, capacity)
+
+
+def added(
+    units: Int[np.ndarray, " n"], place: Int[np.ndarray, " n"], places: int
+) -> Int[np.ndarray, " places"]:
+    """The units of each place, in whole numbers."""
+    sums = np.zeros(places, dtype=np.int64)
+    np.add.at(sums, place, units)
+    return sums

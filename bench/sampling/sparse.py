@@ -5,6 +5,7 @@ bound, and the pairs that would improve the flow; these are added. The first pai
 the prices of a coarser problem recommend.
 """
 
+import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from bench.sampling.coarse import coarser, interpolated
 from bench.sampling.flow import Arcs, cheapest_flow
 from bench.sampling.nearest import cheapest_of_bins
 from bench.sampling.potentials import prices
-from bench.sampling.sites import Sites
+from bench.sampling.sites import Sites, added
 
 STEPS = 2**36
 """Whole numbers from 0 to the largest distance: times the number of nodes, 64 bits hold them."""
@@ -33,7 +34,8 @@ class Pass:
     prices : of the sites.
     cost, bound : of the flow; of all flows at least; for mass 1.
     violated : pairs that would improve it, of those that were found.
-    resolution : by what the rounding of distances may change the cost.
+    resolution : by what the cost may exceed the optimum where none was found: distances are
+        rounded (half a step, there and back), and pairs that save less than a step aren't added.
     passes : so many flows were solved on this level.
     """
 
@@ -94,52 +96,44 @@ def passes(sites: Sites, start: Float[np.ndarray, " m"], first: int, more: int) 
     ----------
     start : prices by which the first pairs are chosen.
     """
-    extent = float(((sites.points.max(axis=0) - sites.points.min(axis=0)) ** 2).sum())
-    scale = 2.0 ** np.floor(np.log2(STEPS / extent)) if extent else 1.0
-    keys = _first_pairs(sites, start, first)
-    for count in range(1, 10**6):
-        found, new = _one_pass(sites, keys, scale, more, count)
-        if found is None:
-            keys = _distinct(np.concatenate([keys, _enough_pairs(sites)]))
+    scale, pairs = _steps(sites), _first_pairs(sites, start, first)
+    for count in itertools.count(1):
+        columns, rows = np.divmod(pairs, len(sites))
+        distances = sites.distances(rows, columns)
+        steps = np.rint(distances * scale).astype(np.int64)
+        flow = cheapest_flow(sites, Arcs(rows, columns), steps)
+        if flow is None:
+            pairs = _distinct(np.concatenate([pairs, _enough_pairs(sites)]))
             continue
-        yield found
-        if not found.violated:
+        units = added(flow, rows, len(sites))
+        full, n_bins = units == sites.capacity, len(sites.supply)
+        charged = prices(rows, columns, steps, flow, sites.bins, full, n_bins) / (2 * scale)
+        paid = np.full(len(sites), -np.inf)
+        used = flow > 0
+        paid[columns[used]] = steps[used] / scale + charged[rows[used]]
+        values, new = _priced(sites, charged, paid - 1 / scale, more)
+        cost = float(flow @ distances / sites.total)
+        bound = sites.bound(charged, values)
+        yield Pass(units, charged, cost, bound, len(new), 1.5 / scale, count)
+        if not len(new):
             return
-        keys = _distinct(np.concatenate([keys, new]))
+        pairs = _distinct(np.concatenate([pairs, new]))
 
 
-def _one_pass(
-    sites: Sites, keys: Int[np.ndarray, " arcs"], scale: float, more: int, count: int
-) -> tuple[Pass | None, Int[np.ndarray, " new"]]:
-    columns, rows = np.divmod(keys, len(sites))
-    distances = sites.distances(rows, columns)
-    costs = np.rint(distances * scale).astype(np.int64)
-    flow = cheapest_flow(sites, Arcs(rows, columns), costs)
-    if flow is None:
-        return None, keys[:0]
-    units = np.zeros(len(sites), dtype=np.int64)
-    np.add.at(units, rows, flow)
-    doubled = prices(
-        rows, columns, costs, flow, sites.bins, units == sites.capacity, len(sites.supply)
-    )
-    per_site = doubled / (2 * scale)
-    carrying = np.flatnonzero(flow)
-    last = np.full(len(sites), -np.inf)
-    last[columns[carrying]] = costs[carrying] / scale + per_site[rows[carrying]]
-    values, new = _priced(sites, per_site, last - 1 / scale, more)
-    cost = float(flow @ distances / sites.total)
-    bound = sites.bound(per_site, values)
-    return Pass(units, per_site, cost, bound, len(new), 1 / scale, count), new
+def _steps(sites: Sites) -> float:
+    """Whole numbers per unit of squared distance, a power of two."""
+    extent = float(((sites.points.max(axis=0) - sites.points.min(axis=0)) ** 2).sum())
+    return float(2.0 ** np.floor(np.log2(STEPS / extent))) if extent else 1.0
 
 
 def _priced(
-    sites: Sites, per_site: Float[np.ndarray, " m"], last: Float[np.ndarray, " m"], more: int
+    sites: Sites, charged: Float[np.ndarray, " m"], paid: Float[np.ndarray, " m"], more: int
 ) -> tuple[Float[np.ndarray, " m"], Int[np.ndarray, " new"]]:
-    """Of all pairs: the values that the prices allow; the pairs that are cheaper than `last`."""
+    """Of all pairs: the values that the prices allow; the pairs that cost less than is paid."""
     values, new = np.full(len(sites), np.inf), []
-    for rows, costs in cheapest_of_bins(sites, per_site, more):
+    for rows, costs in cheapest_of_bins(sites, charged, more):
         values = np.minimum(values, costs[:, 0])
-        columns, places = np.nonzero(costs < last[:, None])
+        columns, places = np.nonzero(costs < paid[:, None])
         new.append(columns * len(sites) + rows[columns, places])
     return values, np.concatenate(new)
 

@@ -3,7 +3,7 @@
     min over nu of W(nu, uniform)   with   sum of nu over bin g = K_g / K,   0 <= nu_i <= 1 / K
 
 W is the least cost at which mass is moved, squared Euclid for each unit. Fukuchi, Hara, Maehara,
-*Faking Fairness via Stealthily Biased Sampling*, AAAI 2020, Eq. (5).
+*Faking Fairness via Stealthily Biased Sampling*, AAAI 2020.
 """
 
 import time

@@ -272,3 +272,19 @@ def test_prices_of_a_coarser_problem(d: int):
     lowest = np.array([charged[coarse.bins == g].min() for g in range(3)])[sites.bins]
     inside = (true > lowest) & (sites.bins < 2)
     assert np.sqrt((error[inside] ** 2).mean()) < (1e-3 if d < 12 else 0.9) * true[inside].std()
+
+
+def test_any_prices_bound_the_cost():
+    """Weak duality: random prices, rough and near the best ones."""
+    points, bins, wanted = problem(200, 2, 50)
+    best = closest_weights(points, bins, wanted, solver="dense").cost
+    sites = merged(points, bins, wanted).sites
+    squares = ((sites.points[:, None] - sites.points[None]) ** 2).sum(axis=2)
+    solved = list(passes(sites, np.zeros(200), 6, 4))[-1].prices
+    rng, bounds = np.random.default_rng(0), []
+    for noise in (0, 1e-6, 1e-3, 1e-1, 1.0):
+        charged = solved + noise * rng.normal(size=200)
+        bounds.append(sites.bound(charged, (squares + charged[:, None]).min(axis=0)))
+    assert bounds[0] == pytest.approx(best, abs=1e-9)
+    assert max(bounds) <= best + 1e-12
+    assert bounds == sorted(bounds, reverse=True)

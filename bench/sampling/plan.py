@@ -21,8 +21,12 @@ class Plan:
     wanted : rows wanted of each bin; K is their sum.
     cost : W, the least cost at which `weights` are moved to the uniform weights; up to the gap
         the least of all weights with these sums.
-    bound : no weights with these sums cost less; by a feasible solution of the dual program, in
-        double precision.
+    bound : no weights with these sums cost less; in double precision.
+    prices : r, the certificate of the bound. With p_g the lowest price in bin g it is
+
+            mean_j min_i (|z_i - z_j|^2 + r_i) - sum_i (r_i - p_g(i)) / K - sum_g p_g K_g / K
+
+        which no weights undercut, whatever r is.
     proven : whether no pair of rows improves on the weights: cost - optimum <= `resolution`.
     resolution : what the rounding of distances to whole numbers may do to the cost.
     passes : how often a program over some of the pairs was solved, on the finest level.
@@ -35,6 +39,7 @@ class Plan:
     wanted: Int[np.ndarray, " bins"]
     cost: float
     bound: float
+    prices: Float[np.ndarray, " n"]
     proven: bool
     resolution: float
     passes: int

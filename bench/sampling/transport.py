@@ -65,7 +65,8 @@ def closest_weights(
         proven = resolution <= 1e-9 * cost
     else:
         last = solve(sites, gap, pricing or Pricing(), start + seconds)
-        units, cost, bound, passes = last.units, last.cost, last.bound, last.passes
+        units, prices, passes = last.units, last.prices, last.passes
+        cost, bound = last.cost, last.bound
         proven, resolution = not last.violated, last.resolution
     return Plan(
         rows.spread(units),
@@ -74,6 +75,7 @@ def closest_weights(
         wanted.astype(np.int64),
         cost,
         bound,
+        prices[rows.site],
         proven,
         resolution,
         passes,

@@ -77,7 +77,7 @@ def test_all_rows_of_a_bin():
         4,
         np.array([0, 0, 0, 1, 1, 2]),
         np.array([2, 1, 0]),
-        *(0.0, 0.0, True, 0.0, 1, 0.0),
+        *(0.0, 0.0, np.zeros(6), True, 0.0, 1, 0.0),
     )
     for seed in range(5):
         for draw in (systematic, pivotal):

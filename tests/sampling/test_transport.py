@@ -45,6 +45,15 @@ def by_linear_program(points, bins, wanted) -> float:
     return float(solved.fun)
 
 
+def bound_of(prices, points, bins, wanted) -> float:
+    """What a plan's prices prove, over all pairs of rows."""
+    costs = ((points[:, None] - points[None]) ** 2).sum(axis=2) + prices[:, None]
+    lowest = np.array([prices[bins == g].min(initial=np.inf) for g in range(len(wanted))])
+    above, supplied = (prices - lowest[bins]).sum(), wanted > 0
+    spent = above + lowest[supplied] @ wanted[supplied]
+    return float(costs.min(axis=0).mean() - spent / wanted.sum())
+
+
 def check(plan, points, bins, wanted) -> None:
     """Constraints to 1e-12; sums of whole numbers exactly; the bound below the cost."""
     nu, size = plan.weights, wanted.sum()
@@ -55,6 +64,7 @@ def check(plan, points, bins, wanted) -> None:
     units = np.bincount(bins, plan.units, minlength=len(wanted))
     assert units.tolist() == (plan.capacity * wanted).tolist()
     assert plan.bound <= plan.cost + 1e-13 * max(plan.cost, 1)
+    assert plan.bound == pytest.approx(bound_of(plan.prices, points, bins, wanted), abs=1e-12)
 
 
 def cost_of_weights(points, weights) -> float:

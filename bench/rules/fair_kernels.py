@@ -506,17 +506,17 @@ def _compiled() -> Any:
 
     @njit
     def as_good(cost1, sum1, cost2, sum2, lowest, highest, terms):
-        saved, tau, hardest = cost2 - cost1, terms.tau, -np.inf
+        tau, allowed, hardest = terms.tau, True, -np.inf
         for e in range(len(sum1)):
             g1, g2 = sum1[e], sum2[e]
             low, high = max(lowest[e], -tau - g2), min(highest[e], tau - g2)
             if low > high:
                 return True
             if g1 + high > tau + SLACK or g1 + low < -tau - SLACK:
-                return False
+                allowed = False
             end = high if g1 > g2 else low
             hardest = max(hardest, abs(g1 + end) - abs(g2 + end))
-        return saved >= terms.beta * hardest - SLACK
+        return allowed and cost2 - cost1 >= terms.beta * hardest - SLACK
 
     @njit
     def undominated(prefixes, earlier, starts, first, after, terms, keep):

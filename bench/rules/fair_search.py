@@ -149,9 +149,9 @@ def _terms(patterns: Patterns, goal: Goal) -> Terms:
         _offsets(multipliers, goal),
         LARGEST if form.largest else precision,
         patterns.totals.ravel(),
-        goal.price,
-        goal.beta,
-        goal.tau,
+        float(goal.price),
+        float(goal.beta),
+        float(goal.tau),
     )
 
 

@@ -67,7 +67,7 @@ def best_lists(
     lists = tuple(fair_list(one.outcome, suing, goal, one.seconds) for one in scheme)
     return Enumeration(
         lists,
-        len(lists) < k and np.isinf(scheme.floor),
+        len(lists) < k and scheme.floor == np.inf,
         all(one.proved for one in lists),
         scheme.searches,
         time.process_time() - began,
@@ -115,7 +115,7 @@ class _Scheme:
         self.known: dict[object, _Waiting] = {}
         self.solved: list[_Waiting] = []
         self.tried: set[frozenset[int]] = set()
-        self.floor, self.searches = np.inf, 0
+        self.floor, self.searches = float("inf"), 0
 
     def __iter__(self) -> Iterator[_Waiting]:
         first, given = self._best(frozenset(), -np.inf), set[object]()

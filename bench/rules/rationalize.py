@@ -7,12 +7,13 @@ Aivodji, Arai, Fortineau, Gambs, Hara, Tapp, *Fairwashing: the risk of rationali
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Int
 
 from bench.rules.exact import Limits
+from bench.rules.fair_kernels import SLACK
 from bench.rules.fair_search import Goal, Outcome, Rules, search
 from bench.rules.fairness import NEITHER, check_groups, counts, gaps
 from bench.rules.patterns import Patterns, collapse
@@ -198,3 +199,39 @@ def fair_list(outcome: Outcome, suing: Suing, goal: Goal, seconds: float) -> Fai
         outcome.states,
         seconds,
     )
+
+
+def front(
+    suing: Suing,
+    goal: Goal,
+    taus: Sequence[float],
+    *,
+    limits: Limits | None = None,
+    compiled: bool | None = None,
+) -> list[FairList | None]:
+    """For each tau the best list whose unfairness is at most that: fidelity against unfairness.
+
+    From the largest tau on: a list is the best for smaller ones too, while it is fair enough.
+
+    Parameters
+    ----------
+    goal : its own tau is not looked at; beta 0 for the truest list of each tau.
+    limits : of each search.
+
+    Returns
+    -------
+    One list a tau, in their order; none where no list is so fair, or none was met.
+    """
+    limits = limits or Limits()
+    check_groups(goal.measure, suing.patterns.totals)
+    found: dict[float, FairList | None] = {}
+    last: FairList | None = None
+    for tau in sorted(set(taus), reverse=True):
+        if last is None or not last.proved or last.unfairness > tau + SLACK:
+            one = replace(goal, tau=tau)
+            try:
+                last = rationalize(suing, one, limits=limits, compiled=compiled)
+            except Infeasible:
+                last = None
+        found[tau] = last
+    return [found[tau] for tau in taus]

@@ -85,7 +85,7 @@ def covered(record: Record) -> Bool[np.ndarray, " rows"] | None:
     return np.unpackbits(packed, count=rows).astype(bool)
 
 
-def jaccard(sets: Sequence[Bool[np.ndarray, " rows"]]) -> float:
+def jaccard(sets: Sequence[np.ndarray]) -> float:
     """Mean over pairs of sets over the same rows, 1 for two empty ones; NaN without a pair."""
     pairs = [(a, b) for a, b in combinations(sets, 2) if len(a) == len(b)]
     found = [float((a & b).sum() / (a | b).sum()) if (a | b).any() else 1.0 for a, b in pairs]

@@ -19,6 +19,10 @@ that it holds, the gap of P(b=1 | c=1), or the larger one of that and the gap of
 BLOCK = 8
 """Quantities that are added up together."""
 
+RIVALS = 4096
+"""Earlier prefixes, and ones before it, that a prefix is compared with at most: what is dominated
+by others alone stays, which costs time and no proof."""
+
 RULE_OF = 4
 """A child's code: 4 times its column, twice its label, its default."""
 
@@ -162,7 +166,7 @@ def _precision_gap(given: Float[np.ndarray, "*k 4"], label: int) -> Float[np.nda
     with np.errstate(invalid="ignore"):
         zero = given[..., label] / (given[..., 0] + given[..., 1])
         one = given[..., 2 + label] / (given[..., 2] + given[..., 3])
-    return np.nan_to_num(np.abs(one - zero), nan=1.0)
+    return np.asarray(np.nan_to_num(np.abs(one - zero), nan=1.0))
 
 
 def penalty(sums: Float[np.ndarray, "*k entries"], terms: Terms) -> Float[np.ndarray, "*k"]:
@@ -193,12 +197,13 @@ class _Plain:
         starts = groups_of(prefixes.keys)
         for start, end in zip(starts[:-1], starts[1:], strict=True):
             key = prefixes.keys[start]
-            old = slice(*np.searchsorted(earlier.keys, [key, key + 1]))
+            first, after = np.searchsorted(earlier.keys, [key, key + 1])
+            old = slice(first, min(after, first + RIVALS))
             rivals = Prefixes.joined([earlier.at(old), prefixes.at(slice(start, end))])
             n_old = old.stop - old.start
             alive = np.ones(len(rivals.keys), dtype=bool)
             for place in range(n_old, len(alive)):
-                before = slice(0, place)
+                before = slice(0, min(place, n_old + RIVALS))
                 alive[place] = not (alive[before] & _as_good(rivals, before, place, terms)).any()
             keep[start:end] = alive[n_old:]
         return keep
@@ -286,12 +291,10 @@ class _Compiled:
     ) -> tuple[Prefixes, Best]:
         room = 0 if last else 2 * len(prefixes.keys) * terms.holds.shape[1]
         entries = prefixes.sums.shape[1]
+        numbers, sums = np.empty((2, room)), np.empty((3, room, entries))
+        places = np.empty((3, room), dtype=np.int64)
         found = Prefixes(
-            np.empty(room, dtype=np.int64),
-            np.empty(room),
-            *(np.empty((room, entries)) for _ in range(3)),
-            np.empty(room),
-            *(np.empty(room, dtype=np.int64) for _ in range(2)),
+            places[0], numbers[0], sums[0], sums[1], sums[2], numbers[1], places[1], places[2]
         )
         starts = groups_of(prefixes.keys)
         n, *told = _compiled()[0](prefixes, starts, terms, tuple(best), margin, last, found)
@@ -312,14 +315,13 @@ class _Compiled:
 @no_type_check
 def _trailing_zeros() -> Any:
     """A compiled function: the place of the lowest bit that is set."""
-    from llvmlite import ir
     from numba import njit, types
     from numba.extending import intrinsic
 
     @intrinsic
     def place(_context, word):
-        def generate(_, builder, __, values):
-            return builder.cttz(values[0], ir.Constant(ir.IntType(1), 1))
+        def generate(context, builder, _, values):
+            return builder.cttz(values[0], context.get_constant(types.boolean, True))
 
         return types.uint64(types.uint64), generate
 
@@ -524,7 +526,7 @@ def _compiled() -> Any:
             for two in range(starts[group], starts[group + 1]):
                 cost2, sum2 = prefixes.costs[two], prefixes.sums[two]
                 low, high = prefixes.lowest[two], prefixes.highest[two]
-                for one in range(first[group], after[group]):
+                for one in range(first[group], min(after[group], first[group] + RIVALS)):
                     if as_good(
                         earlier.costs[one], earlier.sums[one], cost2, sum2, low, high, terms
                     ):
@@ -532,7 +534,7 @@ def _compiled() -> Any:
                         break
                 if not keep[two]:
                     continue
-                for one in range(starts[group], two):
+                for one in range(starts[group], min(two, starts[group] + RIVALS)):
                     if keep[one] and as_good(
                         prefixes.costs[one], prefixes.sums[one], cost2, sum2, low, high, terms
                     ):

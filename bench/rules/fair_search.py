@@ -5,10 +5,11 @@ captured rows add: prefixes that have captured the same rows share one pass over
 """
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Int64
 
 from bench.rules.bits import pack
 from bench.rules.exact import Limits
@@ -24,6 +25,7 @@ from bench.rules.fair_kernels import (
     Prefixes,
     Terms,
     fair_kernels,
+    groups_of,
     penalty,
     unfairness,
 )
@@ -302,7 +304,22 @@ class _Search:
         if self.terms.form != LARGEST:
             return _cheapest(fresh, earlier)
         fresh = fresh.at(np.lexsort((fresh.bounds, fresh.keys)))
-        return fresh.at(self.inner.undominated(fresh, earlier, self.terms))
+        parts = [fresh.at(slice(0, 0))]
+        for piece in _pieces(fresh.keys):
+            part = fresh.at(piece)
+            if time.process_time() < self.deadline:
+                part = part.at(self.inner.undominated(part, earlier, self.terms))
+            parts.append(part)
+        return Prefixes.joined(parts)
+
+
+def _pieces(keys: Int64[np.ndarray, " prefixes"]) -> Iterator[slice]:
+    """Runs of whole groups, of about a chunk: prefixes of one key are compared with each other."""
+    start = 0
+    for end in map(int, groups_of(keys)):
+        if end - start >= _CHUNK or end == len(keys):
+            yield slice(start, end)
+            start = end
 
 
 def _merged(earlier: Prefixes, level: Prefixes) -> Prefixes:

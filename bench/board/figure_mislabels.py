@@ -41,8 +41,7 @@ def gain_against_auc(records: Sequence[Record]) -> Iterator[Sketch]:
         "Means over seeds; names where there is room, the true leave-one-out in colour. .5 is "
         "found by chance. A method that finds wrong labels need not find those rows whose removal "
         "helps: the number above each panel is Spearman's rank correlation over the methods, "
-        "without the random order."
-        + left_out(grid.missing),
+        "without the random order." + left_out(grid.missing),
         grid.drawing,
     )
 

@@ -107,9 +107,7 @@ def test_mining_pairs_of_adult(benchmark: BenchmarkFixture):
     for one, other in pairs[:: len(pairs) // 50]:
         assert (values[:, one] & values[:, other]).sum() >= 754
     taken = spent(lambda: mining._frequent(packed, every, least, 2))
-    print(
-        f"\n{len(packed)} literals, {len(values)} rows, {len(pairs)} conjunctions: {taken:.3f} s"
-    )
+    print(f"\n{len(packed)} literals, {len(values)} rows, {len(pairs)} conjunctions: {taken:.3f} s")
 
 
 @NUMBA

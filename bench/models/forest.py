@@ -11,8 +11,15 @@ from torch import Tensor
 from bench.clock import Calls
 from bench.data import Samples
 from bench.models.base import Model
-from bench.models.trees import SMALLEST, TreeRecipe, check_at_least, joined, of_sklearn, restored
-from bench.models.trees import Trees as Trees
+from bench.models.trees import (
+    SMALLEST,
+    TreeRecipe,
+    Trees,
+    check_at_least,
+    joined,
+    of_sklearn,
+    restored,
+)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from jaxtyping import Float
 
 from bench.models.base import Capability
 from bench.models.boosting import BoostingModel
-from bench.models.forest import ForestModel, Trees
+from bench.models.forest import ForestModel
+from bench.models.trees import Trees
 from bench.tasks.attribution import Attribution, AttributionProblem
 from bench.tasks.base import Unsupported
 from bench.tasks.foreign import package, seeded

@@ -8,7 +8,6 @@ from sklearn.tree import DecisionTreeClassifier
 
 from bench.data import Samples
 from bench.models.adaboost import AdaBoost
-from bench.models.base import Model, Recipe
 
 SMALL = AdaBoost(trees=15, depth=4)
 
@@ -75,33 +74,6 @@ def test_classes_without_training_rows_have_probability_zero(kept: tuple[int, ..
     assert probabilities[:, lacking].max() < 1e-15
     seen = data.targets[torch.from_numpy(rows)]
     assert (probabilities[torch.from_numpy(rows)].argmax(1) == seen).double().mean() > 0.9
-
-
-def test_arrays_make_the_same_trees_again_and_train_again():
-    """Through npz-ready arrays without objects; kept rows are trained on with the same seed."""
-    data = samples(3)
-    model = SMALL.fit(data, rng=np.random.default_rng(5))
-    arrays = SMALL.arrays(model)
-    assert all(array.dtype != object for array in arrays.values())
-    again = SMALL.restore(arrays, data)
-    assert torch.equal(model.margins(data.inputs), again.margins(data.inputs))
-    keep = torch.rand((2, 300), generator=torch.Generator().manual_seed(0)) < 0.8
-    for rows, trained in zip(keep, again.retrain(keep), strict=True):
-        alone = SMALL.grow(data.rows(rows), seed=model.seed)
-        assert torch.equal(trained.margins(data.inputs), alone.margins(data.inputs))
-
-
-def test_it_is_a_black_box_that_counts_its_rows():
-    """It fits the protocols, has no gradient, and takes images and no rows at all."""
-    model = SMALL.fit(samples(2), rng=np.random.default_rng(0))
-    assert isinstance(SMALL, Recipe)
-    assert isinstance(model, Model)
-    assert SMALL.capabilities == {"black_box", "retrain"}
-    assert model.margins(torch.zeros((0, 5))).shape == (0, 2)
-    model.margins(torch.zeros((7, 5)))
-    assert model.calls.forward == 7
-    pixels = Samples(torch.rand((50, 1, 3, 3)), torch.arange(50) % 2, 2)
-    assert SMALL.grow(pixels, 0).margins(pixels.inputs).shape == (50, 2)
 
 
 def test_numbers_are_no_classes():

@@ -15,9 +15,13 @@ from bench.scores.detection import (
     held_out_classifier_test,
     ks_by_feature,
     ks_on_scores,
+    ks_statistics,
+    largest_ks,
+    logistic_weights,
     mmd_test,
     monte_carlo_p,
     power,
+    transport_cost,
     wasserstein_test,
 )
 
@@ -126,6 +130,40 @@ def test_ks_statistic():
     assert found.p_value == min(found.parts)
 
 
+@pytest.mark.parametrize("sizes", [(30, 50), (40, 40), (3, 200)])
+def test_largest_ks_is_the_test_of_the_whole(sizes: tuple[int, int]):
+    """Statistics of all features at once by scipy's one by one, with ties too; one p-value of two
+    pairs of different sizes as Bonferroni's of all their features."""
+    rng = RNG(0)
+    k, m = sizes
+
+    def rows(n: int, shift: float = 0.0) -> np.ndarray:
+        drawn = rng.normal(size=(n, 6)) + shift
+        drawn[:, 3] = np.round(drawn[:, 3])
+        drawn[:, 4] = drawn[:, 4] > 0
+        drawn[:, 5] = 1.0
+        return drawn
+
+    samples, references = [rows(k, 0.3), rows(25)], [rows(m), rows(12, 0.5)]
+    tests = [
+        stats.ks_2samp(one[:, f], other[:, f])
+        for one, other in zip(samples, references, strict=True)
+        for f in range(6)
+    ]
+    found = [
+        gap
+        for one, other in zip(samples, references, strict=True)
+        for gap in ks_statistics(one, other)
+    ]
+    assert found == pytest.approx([test.statistic for test in tests], rel=1e-12)
+    whole = largest_ks(samples, references)
+    assert whole.statistic == max(found)
+    assert whole.p_value == pytest.approx(min(12 * min(t.pvalue for t in tests), 1.0), rel=1e-12)
+    assert len(whole.parts) == 2
+    alone = largest_ks(samples[:1], references[:1])
+    assert alone.p_value == pytest.approx(ks_by_feature(samples[0], references[0]).p_value)
+
+
 def test_ks_on_scores_given_a_group():
     """A shift that cancels over groups is seen only given the group."""
     rng = RNG(0)
@@ -152,6 +190,20 @@ def test_wasserstein_statistic(d: int):
     best = costs[linear_sum_assignment(costs)].mean()
     found = wasserstein_test(sample, reference, rng=rng, permutations=1)
     assert found.statistic == pytest.approx(best)
+    assert transport_cost(sample, reference) == pytest.approx(best)
+
+
+def test_transport_cost_of_different_sizes():
+    """Rows that are repeated until there are as many, assigned; nothing to move costs nothing."""
+    from scipy.optimize import linear_sum_assignment
+
+    rng = RNG(0)
+    sample, reference = rng.normal(size=(4, 3)), rng.normal(size=(6, 3))
+    both = np.repeat(sample, 3, axis=0), np.repeat(reference, 2, axis=0)
+    costs = ((both[0][:, None] - both[1][None]) ** 2).sum(axis=2)
+    best = costs[linear_sum_assignment(costs)].mean()
+    assert transport_cost(sample, reference) == pytest.approx(best)
+    assert transport_cost(reference, reference[::-1]) == pytest.approx(0, abs=1e-12)
 
 
 def test_mmd_statistic():
@@ -170,6 +222,23 @@ def test_mmd_statistic():
     assert found.statistic == pytest.approx(value)
     same = mmd_test(np.zeros((5, 2)), np.zeros((7, 2)), rng=rng)
     assert same.p_value == 1
+
+
+@pytest.mark.parametrize("n", [6, 40, 200])
+@pytest.mark.parametrize("d", [1, 5, 60])
+@pytest.mark.parametrize("apart", [0.0, 1.0, 30.0])
+def test_newton_finds_the_logistic_regression(n: int, d: int, apart: float):
+    """Scores and intercept of scikit-learn's, separable rows and more features than rows
+    included."""
+    from sklearn.linear_model import LogisticRegression
+
+    rng = RNG([n, d])
+    labels = np.arange(n) % 3 == 0
+    inputs = rng.normal(size=(n, d)) + apart * labels[:, None]
+    weights = logistic_weights(inputs, labels)
+    fitted = LogisticRegression(tol=1e-10, max_iter=100_000).fit(inputs, labels)
+    assert weights[:-1] == pytest.approx(fitted.coef_[0], abs=1e-5)
+    assert weights[-1] == pytest.approx(fitted.intercept_[0], abs=1e-4)
 
 
 def test_forest_sees_what_is_not_linear():
@@ -202,6 +271,12 @@ def test_confusion_divergence_by_hand():
     backward = (q * np.log(q / p)).sum()
     assert confusion_divergence(surrogate, box, groups, reverse=True) == pytest.approx(backward)
     assert confusion_divergence(box, box, np.tile(["a", "b"], 4)) == pytest.approx(0, abs=1e-15)
+    rows = np.array([2.5 / 3, 0.5 / 3, 1.5 / 3, 1.5 / 3]) / 2
+    others = np.array([1.5 / 3, 1.5 / 3, 0.5 / 3, 2.5 / 3]) / 2
+    given = confusion_divergence(surrogate, box, groups, given_decision=True)
+    assert given == pytest.approx((rows * np.log(rows / others)).sum())
+    with pytest.raises(ValueError, match="pseudocount=0 given the decision: wanted more"):
+        confusion_divergence(surrogate, box, groups, given_decision=True, pseudocount=0)
     with pytest.raises(ValueError, match="wanted two; compare more of them by pairs"):
         confusion_divergence(box, box, np.arange(8) % 3)
 
@@ -227,6 +302,10 @@ def test_bad_input(monkeypatch: pytest.MonkeyPatch):
         mmd_test(rows, np.zeros((5, 3)), rng=RNG(0))
     with pytest.raises(ValueError, match="1 and 5 rows"):
         ks_by_feature(rows[:1], rows)
+    with pytest.raises(ValueError, match="no features"):
+        largest_ks([rows[:, :0]], [rows[:, :0]])
+    with pytest.raises(ValueError, match="not finite"):
+        transport_cost(rows, np.full((5, 2), np.inf))
     with pytest.raises(ValueError, match="5 and 4 rows in 5 folds"):
         classifier_test(rows, rows[:4], rng=RNG(0))
     monkeypatch.setitem(sys.modules, "ot", None)

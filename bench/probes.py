@@ -18,6 +18,15 @@ from bench.setfunction.reference import Reference
 from bench.tasks.attribution import Attribution, AttributionProblem
 from bench.tasks.cleansing import CleansingProblem, Influence
 from bench.tasks.companion import Companion, CompanionProblem, Rows
+from bench.tasks.fairwashing import (
+    FairwashingProblem,
+    Sampling,
+)
+from bench.tasks.fairwashing import (
+    toy_problem as toy_decisions,
+)
+from bench.tasks.fairwashing_looks import looks, washability
+from bench.tasks.fairwashing_scores import check
 from bench.tasks.unified import Explanation, UnifiedProblem, read, toy_problem
 
 Values = np.ndarray
@@ -249,6 +258,76 @@ def _pool(rules: tuple[Rule, ...], rows: Rows) -> RulePool:
 
 
 @dataclass(frozen=True)
+class FairwashingProbe:
+    """People and columns in another order, and decisions that a short list washes."""
+
+    def wrong(self, problem: FairwashingProblem, explanation: Any) -> str | None:
+        try:
+            check(problem, explanation)
+        except ValueError as error:
+            return str(error)
+        found = self.values(problem, explanation)
+        if isinstance(explanation, Sampling):
+            fits = found.shape == (len(problem.population),) and ((found >= 0) & (found <= 1)).all()
+            return None if fits else "wanted a probability for each of the two groups' people"
+        return None if np.isin(found, (0, 1)).all() else "decisions are 0 or 1"
+
+    def values(self, problem: FairwashingProblem, explanation: Any) -> Values:
+        """Of a sample how likely each person is in it; of models what the first says of each."""
+        if isinstance(explanation, Sampling):
+            return explanation.designs[0].inclusion
+        first = explanation.candidates[0][:1]
+        return np.array([one.model.predict(problem.columns) for one in first], dtype=float).T
+
+    def reordered(
+        self, problem: FairwashingProblem, rng: np.random.Generator
+    ) -> Iterator[tuple[FairwashingProblem, Back]]:
+        """The people."""
+        order = rng.permutation(len(problem.groups))
+        parts = ("columns", "inputs", "decisions", "labels", "groups")
+        people = {name: getattr(problem, name)[order] for name in parts}
+        yield replace(problem, **people), lambda values: values[np.argsort(order)]
+
+    def first_rows(self, problem: FairwashingProblem) -> None:
+        return None
+
+    def constant(self, problem: FairwashingProblem) -> None:
+        return None
+
+    def black_box(self, problem: FairwashingProblem) -> None:
+        return None
+
+    def truth(self) -> Truth:
+        """A black box that is unfair through one column, and otherwise says what a second says:
+        the list of the second alone is nine tenths true, and fair."""
+        problem = toy_decisions()
+
+        def washed(explanation: Any) -> float:
+            if isinstance(explanation, Sampling):
+                chance = explanation.designs[0].inclusion
+                rates = [_rate(chance, problem, group) for group in (0, 1)]
+                own = [problem.decisions[problem.groups == group].mean() for group in (0, 1)]
+                return float(1 - abs(rates[1] - rates[0]) / abs(own[1] - own[0]))
+            found = looks(
+                [one.model for one in explanation.candidates[0]],
+                problem.measure,
+                problem.columns,
+                problem.decisions,
+                problem.groups,
+            )
+            return washability(found.least, found.own)
+
+        return problem, washed, 0.3
+
+
+def _rate(chance: np.ndarray, problem: FairwashingProblem, group: int) -> float:
+    """Of positive decisions about a group, in a sample of these probabilities."""
+    own = problem.groups[problem.population] == group
+    decisions = problem.decisions[problem.population]
+    return float(chance[own] @ decisions[own] / chance[own].sum())
+
+
+@dataclass(frozen=True)
 class UnifiedProbe:
     """Query points, features and training rows in another order, and one feature that tells."""
 
@@ -353,6 +432,7 @@ PROBES: dict[str, Probe] = {
     "attribution": AttributionProbe(),
     "cleansing": CleansingProbe(),
     "companion": CompanionProbe(),
+    "fairwashing": FairwashingProbe(),
     "unified": UnifiedProbe(),
 }
 """By the task's name."""

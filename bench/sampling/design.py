@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from bench.sampling.draw import case_control, honest, pivotal, successive, systematic
 from bench.sampling.plan import Plan
@@ -15,6 +15,11 @@ Rule = Literal["pivotal", "systematic", "successive"]
 @runtime_checkable
 class Design(Protocol):
     """Draws a sample, each time anew."""
+
+    @property
+    def inclusion(self) -> Float[np.ndarray, " n"]:
+        """How likely each row is to be published, as planned."""
+        ...
 
     def draw(self, *, rng: np.random.Generator) -> Int[np.ndarray, " k"]:
         """Rows of the population, ascending, each at most once."""
@@ -27,6 +32,11 @@ class Weighted:
 
     plan: Plan
     rule: Rule = "pivotal"
+
+    @property
+    def inclusion(self) -> Float[np.ndarray, " n"]:
+        """K nu; the rule `successive` keeps to it roughly."""
+        return self.plan.inclusion
 
     def draw(self, *, rng: np.random.Generator) -> Int[np.ndarray, " k"]:
         if self.rule == "successive":
@@ -41,6 +51,13 @@ class PerBin:
     bins: Int[np.ndarray, " n"]
     wanted: Int[np.ndarray, " bins"]
 
+    @property
+    def inclusion(self) -> Float[np.ndarray, " n"]:
+        """A bin's wanted rows over its rows."""
+        sizes = np.bincount(self.bins, minlength=len(self.wanted))
+        found: np.ndarray = (self.wanted / np.maximum(sizes, 1))[self.bins]
+        return found
+
     def draw(self, *, rng: np.random.Generator) -> Int[np.ndarray, " k"]:
         return case_control(self.bins, self.wanted, rng=rng)
 
@@ -51,6 +68,11 @@ class Simple:
 
     n: int
     size: int
+
+    @property
+    def inclusion(self) -> Float[np.ndarray, " n"]:
+        """The same for all."""
+        return np.full(self.n, self.size / self.n)
 
     def draw(self, *, rng: np.random.Generator) -> Int[np.ndarray, " k"]:
         return honest(self.n, self.size, rng=rng)

@@ -1,84 +1,134 @@
-"""Fairwashing: what an attacker is given, and the explanation or sample that looks fair.
-
-Aivodji et al., *Fairwashing: the risk of rationalization*, ICML 2019; Fukuchi, Hara, Maehara,
-*Faking Fairness via Stealthily Biased Sampling*, AAAI 2020. The types that attacks, detectors
-and scores agree on.
-"""
+"""Fairwashing: how fair can an unfair black box be made to look, and is it noticed?"""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 
-Unfairness = Literal[
-    "demographic_parity",
-    "joint_demographic_parity",
-    "predictive_parity",
-    "predictive_equality",
-    "equal_opportunity",
-    "equalized_odds",
-    "conditional_use_accuracy_equality",
+from bench.data import Data, Table
+from bench.models.base import Recipe
+from bench.tasks.base import Method, Metric, Scores
+from bench.tasks.fairwashing_case import (
+    FairwashingCase,
+    FairwashingSetting,
+    fairwashing_case,
+    refusal,
+)
+from bench.tasks.fairwashing_metrics import metrics_of
+from bench.tasks.fairwashing_problem import (
+    Audit,
+    Candidate,
+    Detector,
+    Explanation,
+    FairwashingProblem,
+    Rationalization,
+    Region,
+    Sampling,
+    Surrogate,
+)
+from bench.tasks.fairwashing_scores import scored
+
+
+@dataclass(frozen=True)
+class Fairwashing:
+    """An attacker publishes a readable model, or a sample, by which a black box looks fair.
+
+    Parameters
+    ----------
+    detectors : what auditors look with, at what it is made for.
+    others : black boxes beside that of the problem: would its fairwash serve them as well?
+
+    References
+    ----------
+    Aivodji, Arai, Fortineau, Gambs, Hara, Tapp, *Fairwashing: the risk of rationalization*, ICML
+    2019; Fukuchi, Hara, Maehara, *Faking Fairness via Stealthily Biased Sampling*, AAAI 2020;
+    Aivodji, Arai, Gambs, Hara, *Characterizing the risk of fairwashing*, NeurIPS 2021.
+    """
+
+    detectors: tuple[Detector, ...] = ()
+    others: tuple[Recipe, ...] = ()
+
+    name: ClassVar[str] = "fairwashing"
+    version: ClassVar[int] = 1
+    accepts: ClassVar[frozenset[str]] = frozenset({"classes"})
+    Setting: ClassVar[type] = FairwashingSetting
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Two for each detector among them."""
+        return metrics_of(self.detectors)
+
+    def refuses(self, data: Data | None, setting: FairwashingSetting) -> str | None:
+        return refusal(data, setting)
+
+    def case(
+        self, data: Data, recipe: Recipe, setting: FairwashingSetting, *, rng: np.random.Generator
+    ) -> FairwashingCase:
+        assert isinstance(data, Table)
+        return fairwashing_case(data, recipe, self.others, setting, rng)
+
+    def adapts(self, setting: FairwashingSetting) -> bool:
+        return False
+
+    def adapt(
+        self,
+        case: FairwashingCase,
+        setting: FairwashingSetting,
+        method: Method[FairwashingProblem, Explanation],
+        *,
+        rng: np.random.Generator,
+    ) -> tuple[FairwashingCase, ...]:
+        return (case,)
+
+    def scores(
+        self, cases: tuple[FairwashingCase, ...], explanations: tuple[Explanation, ...]
+    ) -> Scores:
+        (case,), (explanation,) = cases, explanations
+        return scored(case.problem, case.held, explanation, self.detectors)
+
+    def tiny(self) -> FairwashingProblem:
+        """Eighty people of eight columns; see `toy_problem`."""
+        return toy_problem()
+
+
+def toy_problem(**changed: Any) -> FairwashingProblem:
+    """A black box that says what the first column says, but for one in ten, whom it favours or
+    not by their group; the second column is another, the others are the groups' shadows."""
+    rng = np.random.default_rng(0)
+    groups = np.arange(80) % 2
+    first = rng.random((80, 4)) < np.where(groups, 0.3, 0.7)[:, None]
+    first[:, 0] = np.arange(80) % 4 < 2
+    first[:, 1] = rng.random(80) < 0.5
+    decisions = first[:, 0].astype(np.int64)
+    decisions[::10], decisions[1::10] = 1, 0
+    given = {
+        "scope": "global",
+        "columns": np.stack([first, ~first], axis=2).reshape(80, 8),
+        "names": tuple(f"{'not ' * (j % 2)}{'abcd'[j // 2]}" for j in range(8)),
+        "class_names": ("no", "yes"),
+        "inputs": first + 0.1 * rng.normal(size=(80, 4)),
+        "decisions": decisions,
+        "labels": decisions ^ (np.arange(80) % 7 == 0),
+        "groups": groups,
+        "measure": "demographic_parity",
+        "regions": (Region(np.arange(80)),),
+        "audit_size": 20,
+    }
+    return FairwashingProblem(**{**given, **changed})
+
+
+__all__ = [
+    "Audit",
+    "Candidate",
+    "Detector",
+    "Explanation",
+    "Fairwashing",
+    "FairwashingCase",
+    "FairwashingProblem",
+    "FairwashingSetting",
+    "Rationalization",
+    "Region",
+    "Sampling",
+    "Surrogate",
+    "toy_problem",
 ]
-"""Which gap between the groups is measured.
-
-`demographic_parity` is the conditional difference |P(c=1 | majority) - P(c=1 | minority)|,
-`joint_demographic_parity` is |P(c=1, majority) - P(c=1, minority)|: published figures mix them.
-"""
-
-
-@dataclass(frozen=True)
-class FairwashingProblem:
-    """What an attacker has: a black box's decisions about a suing group, and a budget.
-
-    Attributes
-    ----------
-    features : binary features of the suing group. names : one a feature.
-    decisions : the black box's. minority : who belongs to the protected group.
-    unfairness : the measure that the auditor will look at.
-    audit_size : how many rows the auditor sees, for attacks that publish a sample.
-    """
-
-    features: Bool[np.ndarray, "n d"]
-    names: tuple[str, ...]
-    decisions: Bool[np.ndarray, " n"]
-    minority: Bool[np.ndarray, " n"]
-    unfairness: Unfairness
-    audit_size: int
-
-    def __post_init__(self) -> None:
-        if self.minority.all() or not self.minority.any():
-            raise ValueError("the suing group holds one of the two groups only: no gap to wash")
-        if not 0 < self.audit_size <= len(self.decisions):
-            raise ValueError(f"audit_size={self.audit_size} of {len(self.decisions)} rows")
-
-
-@dataclass(frozen=True)
-class Rationalization:
-    """A readable model that agrees with the black box and looks fairer.
-
-    Attributes
-    ----------
-    decisions : the readable model's, on the suing group.
-    text : the model as its reader sees it, one line a rule.
-    objective : what was minimised, and `bound`, what is proved to be no larger.
-    """
-
-    decisions: Bool[np.ndarray, " n"]
-    text: tuple[str, ...]
-    objective: float
-    bound: float
-
-
-@dataclass(frozen=True)
-class SamplingWeights:
-    """A sample that looks fair: how likely each row is to be published.
-
-    Attributes
-    ----------
-    values : inclusion probabilities, in [0, 1 / audit_size] each, adding to 1.
-    counts : how many rows of each (group, decision) bin are published.
-    """
-
-    values: Float[np.ndarray, " n"]
-    counts: Int[np.ndarray, " bins"]

@@ -4,7 +4,7 @@ Aivodji et al., *Fairwashing: the risk of rationalization*, ICML 2019; Fukuchi, 
 *Faking Fairness via Stealthily Biased Sampling*, AAAI 2020.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -19,9 +19,9 @@ from bench.sampling import Bins, Design
 from bench.scores.detection import Detection
 from bench.tasks.base import Unsupported
 
-Attack = Literal["rationalization", "local", "sampling"]
-"""What is published to look fair: a readable model of the decisions about a whole group, such a
-model for each person who complains, or a sample of the decisions."""
+Scope = Literal["global", "local"]
+"""Whether the decisions about a whole group are to look fair, or to each person who complains the
+decisions about people like her."""
 
 Unfairness = Literal[
     "demographic_parity",
@@ -38,8 +38,10 @@ Unfairness = Literal[
 `joint_demographic_parity` is |P(c=1, majority) - P(c=1, minority)|: published figures mix them.
 """
 
-BINS = {
-    "demographic_parity": Bins.demographic_parity,
+BINS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], Bins]] = {
+    "demographic_parity": lambda groups, decisions, _labels: Bins.demographic_parity(
+        groups, decisions
+    ),
     "equal_opportunity": Bins.equal_opportunity,
     "equalized_odds": Bins.equalized_odds,
 }
@@ -67,19 +69,19 @@ class FairwashingProblem:
 
     Attributes
     ----------
-    attack : what is asked for.
+    scope : before whom it has to look fair.
     columns : what a readable model may say of the people, at most 62 columns without negations.
     names : of the columns. class_names : of the decisions 0 and 1; 1 is what people wish for.
     inputs : the same people as the black box sees them, without the column of the group.
     decisions : of the black box, or of the data. labels : what was right.
     groups : 1, the protected group, 0, the other, or -1, neither.
     measure : of unfairness, by which an auditor judges.
-    regions : where models have to look well; of a sample, everywhere.
-    audit_size : rows of the published sample.
-    rate : of positive decisions wanted in it, the same for both groups; none: as it is.
+    regions : where models have to look well.
+    audit_size : rows of a published sample.
+    rate : of positive decisions wanted in a sample, the same for both groups; none: as it is.
     """
 
-    attack: Attack
+    scope: Scope
     columns: Bool[np.ndarray, "n c"]
     names: tuple[str, ...]
     class_names: tuple[str, str]
@@ -95,7 +97,7 @@ class FairwashingProblem:
     def __post_init__(self) -> None:
         if not (self.groups == 1).any() or not (self.groups == 0).any():
             raise ValueError("the suing group holds one of the two groups only: no gap to wash")
-        if self.attack == "sampling" and not 0 < self.audit_size <= len(self.population):
+        if not 0 < self.audit_size <= len(self.population):
             raise ValueError(
                 f"audit_size={self.audit_size}: wanted 1 to {len(self.population)}, the people of "
                 "the two groups in the suing group"
@@ -129,10 +131,7 @@ class FairwashingProblem:
                 f"no sample is made fair by {self.measure}: take one of {', '.join(BINS)}"
             )
         at = self.population
-        given = [self.groups[at], self.decisions[at]]
-        if self.measure != "demographic_parity":
-            given.append(self.labels[at])
-        return BINS[self.measure](*given)
+        return BINS[self.measure](self.groups[at], self.decisions[at], self.labels[at])
 
     @property
     def wanted(self) -> Int[np.ndarray, " bins"]:
@@ -140,10 +139,14 @@ class FairwashingProblem:
         rates = None if self.rate is None else [self.rate] * len(self.bins.conditions)
         return self.bins.wanted(self.audit_size, rates)
 
-    def asks_for(self, *attacks: Attack) -> None:
-        """Raise `Unsupported` where the attack is none of these."""
-        if self.attack not in attacks:
-            raise Unsupported(f"answers to {' and '.join(attacks)}, not to {self.attack}")
+    def asks_for(self, *attacks: str) -> None:  # FIXME
+        if attacks == ("sampling",):
+            self.check_global()
+
+    def check_global(self) -> None:
+        """Raise `Unsupported` where it is single people who complain."""
+        if self.scope == "local":
+            raise Unsupported("a sample is published for all: scope=global asks for one")
 
 
 @runtime_checkable
@@ -263,7 +266,7 @@ class Detector(Protocol):
 def describe(problem: FairwashingProblem) -> dict[str, Any]:
     """What a reader wants to know of the problem."""
     return {
-        "attack": problem.attack,
+        "scope": problem.scope,
         "measure": problem.measure,
         "people": len(problem.groups),
         "protected": int((problem.groups == 1).sum()),
@@ -273,7 +276,6 @@ def describe(problem: FairwashingProblem) -> dict[str, Any]:
 
 
 __all__ = [
-    "Attack",
     "Audit",
     "Candidate",
     "Detector",
@@ -281,6 +283,7 @@ __all__ = [
     "FairwashingProblem",
     "Rationalization",
     "Region",
+    "Scope",
     "Sampling",
     "Surrogate",
     "Unfairness",

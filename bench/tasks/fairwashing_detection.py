@@ -1,0 +1,196 @@
+"""Would it have been noticed? Detectors on published samples and models, beside honest ones."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from bench.rules.fairness import NEITHER
+from bench.sampling import Design, Simple
+from bench.scores.detection import Power, monte_carlo_p, power
+from bench.scores.rank_agreement import auc
+from bench.tasks.fairwashing_case import Held, People
+from bench.tasks.fairwashing_problem import Audit, Detector, FairwashingProblem, Surrogate
+
+LEVEL = 0.05
+"""Of the tests: so seldom is the honest called dishonest."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What one detector found over all audits.
+
+    Attributes
+    ----------
+    washed, honest : its statistics of what was published, and of what honest people publish.
+    rejected, accused : of each audit, whether the published was called dishonest; of each honest
+        one likewise.
+    """
+
+    washed: Float[np.ndarray, " audits"]
+    rejected: Bool[np.ndarray, " audits"]
+    honest: Float[np.ndarray, " honest"]
+    accused: Bool[np.ndarray, " honest"]
+
+    @property
+    def power(self) -> Power:
+        """How often it is caught."""
+        return power(self.rejected)
+
+    @property
+    def level(self) -> Power:
+        """How often the honest are accused; `LEVEL` is promised."""
+        return power(self.accused)
+
+    @property
+    def auroc(self) -> float:
+        """Whether washed ones have the larger statistic; .5: as often as not."""
+        both = np.concatenate([self.washed, self.honest])
+        return auc(both, np.arange(len(both)) < len(self.washed))
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A detector's statistics and p-values, NaN where it leaves them to a comparison."""
+
+    statistics: Float[np.ndarray, " k"]
+    p_values: Float[np.ndarray, " k"]
+
+    def rejected(self, null: Float[np.ndarray, "*k draws"]) -> Bool[np.ndarray, " k"]:
+        """By its own p-values, else by the null's statistics: one set for all, or one each."""
+        nulls = np.broadcast_to(null, (len(self.statistics), null.shape[-1]))
+        rows = zip(self.statistics, self.p_values, nulls, strict=True)
+        return np.array(
+            [(monte_carlo_p(s, n) if math.isnan(p) else p) <= LEVEL for s, p, n in rows]
+        )
+
+
+def _told(
+    detector: Detector,
+    audits: Sequence[Audit],
+    own: Sequence[Audit] | None,
+    rng: np.random.Generator,
+) -> _Told:
+    others = [None] * len(audits) if own is None else own
+    found = [detector.detect(a, b, rng=rng) for a, b in zip(audits, others, strict=True)]
+    return _Told(
+        np.array([one.statistic for one in found]), np.array([one.p_value for one in found])
+    )
+
+
+@dataclass(frozen=True)
+class SampleAuditor:
+    """Looks at published samples, with people of the test part beside them.
+
+    Each audit has a sample drawn anew. So has each honest sample, and each of the comparison's,
+    which the auditor draws from his own people.
+    """
+
+    problem: FairwashingProblem
+    held: Held
+
+    def watch(self, detector: Detector, design: Design) -> Watch:
+        """What the detector says of the design's samples."""
+        rng = np.random.default_rng(self.held.seed)
+        null_rng, drawn_rng, honest_rng = rng.spawn(3)
+        null = self._null(detector, null_rng)
+        honest = Simple(len(self.problem.population), self.problem.audit_size)
+        washed, fair = (
+            _told(detector, self._samples(one, its_rng), self._own(its_rng), its_rng)
+            for one, its_rng in ((design, drawn_rng), (honest, honest_rng))
+        )
+        return Watch(
+            washed.statistics,
+            washed.rejected(null),
+            fair.statistics,
+            fair.rejected(null),
+        )
+
+    def _samples(self, design: Design, rng: np.random.Generator) -> list[Audit]:
+        problem = self.problem
+        drawn = [problem.population[design.draw(rng=rng)] for _ in range(self.held.audits)]
+        return [Audit(problem.inputs[k], problem.groups[k], problem.decisions[k]) for k in drawn]
+
+    def _own(self, rng: np.random.Generator) -> list[Audit]:
+        known, size = _known(self.held.test), self.problem.audit_size
+        picked = [rng.choice(len(known), size, replace=False) for _ in range(self.held.audits)]
+        return [known.rows(rows) for rows in picked]
+
+    def _null(self, detector: Detector, rng: np.random.Generator) -> Float[np.ndarray, " audits"]:
+        """Statistics of two halves of what the auditor knows, as large as a sample each."""
+        known, size = _known(self.held.test), self.problem.audit_size
+        both = [rng.permutation(len(known))[: 2 * size] for _ in range(self.held.audits)]
+        first, second = ([known.rows(half) for half in halves] for halves in _halves(both, size))
+        return _told(detector, first, second, rng).statistics
+
+
+def _halves(
+    drawn: list[Int[np.ndarray, " k"]], size: int
+) -> tuple[list[Int[np.ndarray, " h"]], list[Int[np.ndarray, " h"]]]:
+    return [rows[:size] for rows in drawn], [rows[size:] for rows in drawn]
+
+
+@dataclass(frozen=True)
+class ModelAuditor:
+    """Asks black box and published model about people of the test part.
+
+    Each audit asks about others. The comparison are the honest models, about the same people.
+    """
+
+    problem: FairwashingProblem
+    held: Held
+
+    def watch(self, detector: Detector, model: Surrogate) -> Watch:
+        """What the detector says of the model."""
+        honest = self._honest(detector)
+        washed = self._statistics(detector, model)
+        accused = [
+            washed_like.rejected(np.delete(self._table(honest), place, axis=1))
+            for place, washed_like in enumerate(honest)
+        ]
+        return Watch(
+            washed.statistics,
+            washed.rejected(self._table(honest)),
+            self._table(honest).ravel(),
+            np.concatenate(accused) if accused else np.zeros(0, dtype=bool),
+        )
+
+    def _honest(self, detector: Detector) -> list[_Told]:
+        key = detector
+        if key not in self._cache:
+            self._cache[key] = [self._statistics(detector, one) for one in self.held.honest]
+        return self._cache[key]
+
+    @cached_property
+    def _cache(self) -> dict[Detector, list[_Told]]:
+        return {}
+
+    @staticmethod
+    def _table(honest: list[_Told]) -> Float[np.ndarray, "audits models"]:
+        return np.stack([one.statistics for one in honest], axis=1)
+
+    @cached_property
+    def _audits(self) -> list[tuple[Audit, Bool[np.ndarray, "k c"]]]:
+        """People asked about, and what models may know of them."""
+        rng, size = np.random.default_rng(self.held.seed), self.problem.audit_size
+        known, test = _known(self.held.test), self.held.test
+        columns = test.columns[test.groups != NEITHER]
+        picked = [rng.choice(len(known), size, replace=False) for _ in range(self.held.audits)]
+        return [(known.rows(rows), columns[rows]) for rows in picked]
+
+    def _statistics(self, detector: Detector, model: Surrogate) -> _Told:
+        rng = np.random.default_rng(self.held.seed)
+        asked = [
+            Audit(one.inputs, one.groups, one.decisions, model.predict(columns))
+            for one, columns in self._audits
+        ]
+        return _told(detector, asked, None, rng)
+
+
+def _known(people: People) -> Audit:
+    """The test part's people of the two groups."""
+    rows = people.groups != NEITHER
+    return Audit(people.inputs[rows], people.groups[rows], people.decisions[rows])

@@ -9,8 +9,8 @@ from jaxtyping import Float, Int
 
 from bench.isolation import Unsupported
 from bench.rules.fairness import NEITHER
-from bench.sampling import Design, located
-from bench.sampling.dense import package
+from bench.sampling import Design
+from bench.scores.detection import transport_cost
 from bench.scores.disparity import disparity
 from bench.tasks.base import Score
 from bench.tasks.fairwashing_case import Held, own_unfairness
@@ -113,19 +113,13 @@ def _distance(
     problem: FairwashingProblem, held: Held, samples: Sequence[Int[np.ndarray, " k"]]
 ) -> Score:
     """Least cost between samples and as many of the auditor's people, squared Euclid on [x, s]."""
-    try:
-        ot = package()
-    except Unsupported as error:
-        return Score(math.nan, 0, note=str(error))
-    from scipy.spatial.distance import cdist
-
     test, rng = held.test, np.random.default_rng(held.seed)
     known, found = np.flatnonzero(test.groups != NEITHER), []
     for rows in samples[:_DISTANCES]:
         own = rng.choice(known, len(rows), replace=False)
-        points = np.concatenate([problem.inputs[rows], test.inputs[own]])
-        groups = np.concatenate([problem.groups[rows], test.groups[own]])
-        places = located(points, groups)
-        squares = cdist(places[: len(rows)], places[len(rows) :], "sqeuclidean")
-        found.append(float(ot.emd2([], [], squares)))
+        sides = (problem.inputs[rows], problem.groups[rows]), (test.inputs[own], test.groups[own])
+        try:
+            found.append(transport_cost(*(np.column_stack(side) for side in sides)))
+        except Unsupported as error:
+            return Score(math.nan, 0, note=str(error))
     return Score.mean(np.array(found))

@@ -10,8 +10,8 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
+from bench.board import rule_list, washed
 from bench.board.command import command_of
-from bench.board.rule_list import as_text, rule_table
 from bench.cache import cache_root
 from bench.components import ConfigError, Shelf, did_you_mean
 from bench.record import Record, read_all
@@ -28,8 +28,10 @@ def show(name: str, root: Path) -> int:
         }
         fields.pop("details", None)
         print(json.dumps(fields, indent=2, ensure_ascii=False))
-        if table := rule_table(record):
-            print(f"\n{as_text(table)}\n")
+        if table := rule_list.rule_table(record):
+            print(f"\n{rule_list.as_text(table)}\n")
+        if models := washed.washed(record):
+            print(f"\n{washed.as_text(models)}\n")
         print(f"# again: {command_of(record)}")
         return 0
     found = _yamls(name)

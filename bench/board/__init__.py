@@ -23,7 +23,8 @@ def publish(suite: Path) -> Path:
     """Write a suite's page, tables and figures where its records have changed; the page's path.
 
     The tables are `leaderboard.csv` and, where there is something to compare, `agreement.csv` and
-    `references.csv`, see `bench.board.agreement`.
+    `references.csv`, see `bench.board.agreement`, and `detection.csv`, see
+    `bench.board.detection`.
     """
     digest = _digest(suite)
     stamp, page = suite / STAMP, suite / PAGE
@@ -36,9 +37,9 @@ def publish(suite: Path) -> Path:
     records, table = _read(suite, digest)
     figures = draw(records, suite / FIGURES)
     _write(suite / TABLE, as_csv(table[list(FIELDS)]))
-    for name, alike in _alike(records).items():
-        if len(alike):
-            _write(suite / f"{name}.csv", as_csv(alike))
+    for name, more in _further(records).items():
+        if len(more):
+            _write(suite / f"{name}.csv", as_csv(more))
         else:
             (suite / f"{name}.csv").unlink(missing_ok=True)
     _write(page, render(suite.resolve().name, records, table, figures))
@@ -54,14 +55,15 @@ def leaderboard(suite: Path) -> "pd.DataFrame":
 
 
 def as_json(suite: Path) -> str:
-    """An object of lists of objects: `leaderboard`, and the tables of `bench.board.agreement`.
+    """An object of lists of objects: `leaderboard`, and further tables.
 
     `agreement` holds Kendall's tau between two methods' rankings of the features, `references`
-    that between the rankings of the methods under two references.
+    that between the rankings of the methods under two references (`bench.board.agreement`),
+    `detection` how often each detector catches each fairwash (`bench.board.detection`).
     """
     from bench.board.table import as_json
 
-    tables = {"leaderboard": leaderboard(suite), **_alike(_read(suite, _digest(suite))[0])}
+    tables = {"leaderboard": leaderboard(suite), **_further(_read(suite, _digest(suite))[0])}
     texts = [f'"{name}": {as_json(table)}' for name, table in tables.items()]
     return "{" + ",\n".join(texts) + "}"
 
@@ -82,11 +84,16 @@ def summary(suite: Path) -> str:
     return "\n\n".join(filter(None, [as_text(table), "\n".join(check_lines(records))]))
 
 
-def _alike(records: list[Any]) -> "dict[str, pd.DataFrame]":
-    """The tables of rankings that agree, by the names of their files."""
+def _further(records: list[Any]) -> "dict[str, pd.DataFrame]":
+    """The tables beside the leaderboard, by the names of their files."""
     from bench.board.agreement import agreement_table, reference_table
+    from bench.board.detection import detection_table
 
-    return {"agreement": agreement_table(records), "references": reference_table(records)}
+    return {
+        "agreement": agreement_table(records),
+        "references": reference_table(records),
+        "detection": detection_table(records),
+    }
 
 
 @lru_cache(maxsize=1)

@@ -1,7 +1,7 @@
 """Test accuracy of a companion as its rules take over from the black box."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,9 @@ def is_control(method: str) -> bool:
     return method.split(" ")[0] in ("random", "random_rules")
 
 
-def styled(records: Sequence[Record]) -> list[tuple[str, Any, str]]:
+def styled(
+    records: Sequence[Record], is_control: Callable[[str], bool] = is_control
+) -> list[tuple[str, Any, str]]:
     """Methods with their colours and dashes; a control is grey and dotted.
 
     At most `METHODS`, spread evenly over the ranking. Neighbours differ in colour and dashes,

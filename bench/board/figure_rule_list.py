@@ -1,6 +1,6 @@
 """The best companion of a problem as a table: its rules, and what is left to the black box."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
@@ -53,7 +53,7 @@ def rule_lists(records: Sequence[Record]) -> Iterator[Sketch]:
         yield _figure(cell, best(group), i, missing if not i else 0)
 
 
-def best(group: Sequence[Record]) -> Record:
+def best(group: Sequence[Record], is_control: Callable[[str], bool] = is_control) -> Record:
     """Of the records of one problem's first seed that of the method with the best mean."""
     own = {r.method: r for r in group if r.seed == min(r.seed for r in group)}
     ranked = [method for method in by_rank(group) if method in own]
@@ -88,7 +88,7 @@ def _drawn(table: RuleTable, title: str, method: str) -> Drawing:
     axes.set(xlim=(0, end), ylim=(height, 0))
     axes.set_axis_off()
     name = printable(f"{short(title, 40)}: {short(method, 36)}")
-    _write(axes, 0.1, 0.16, name, weight="bold", fontsize=10.5)
+    write(axes, 0.1, 0.16, name, weight="bold", fontsize=10.5)
     _heads(axes, 0.46, place)
     top = HEAD
     for (number, step), own in zip(shown, lines, strict=True):
@@ -99,7 +99,7 @@ def _drawn(table: RuleTable, title: str, method: str) -> Drawing:
         top += _height(own)
     axes.plot([0.05, end - 0.05], [top, top], color=GRID, lw=0.8)
     more = f"{missing} rules before the last aren't drawn" if missing else ""
-    _write(axes, 0.1, top + 0.17, ", ".join(filter(None, [table.foot, more])), color=SOFT)
+    write(axes, 0.1, top + 0.17, ", ".join(filter(None, [table.foot, more])), color=SOFT)
     return figure
 
 
@@ -129,16 +129,16 @@ def _cut(steps: Sequence[Step]) -> tuple[list[tuple[int, Step]], int]:
 
 
 def _heads(axes: Axes, y: float, place: Place) -> None:
-    _write(axes, place.labels, y, "then", color=SOFT)
-    _write(axes, place.shares, y, "T", ha="right", color=SOFT)
-    _write(axes, place.shares + BAR, y, "rules", color=COLOURS[0])
-    _write(axes, place.shares + BOX, y, "black box", ha="right", color=SOFT)
-    _write(axes, place.shares + ACCURACY, y, "accuracy", ha="right", color=SOFT)
+    write(axes, place.labels, y, "then", color=SOFT)
+    write(axes, place.shares, y, "T", ha="right", color=SOFT)
+    write(axes, place.shares + BAR, y, "rules", color=COLOURS[0])
+    write(axes, place.shares + BOX, y, "black box", ha="right", color=SOFT)
+    write(axes, place.shares + ACCURACY, y, "accuracy", ha="right", color=SOFT)
 
 
 def _lead(axes: Axes, y: float, number: int, step: Step) -> None:
-    _write(axes, NUMBER, y, str(number), ha="right", color=SOFT)
-    _write(axes, LEAD, y, step.lead, ha="right", weight="bold")
+    write(axes, NUMBER, y, str(number), ha="right", color=SOFT)
+    write(axes, LEAD, y, step.lead, ha="right", weight="bold")
 
 
 def _rule(axes: Axes, y: float, lines: Sequence[str], colour: str, place: Place) -> None:
@@ -146,21 +146,22 @@ def _rule(axes: Axes, y: float, lines: Sequence[str], colour: str, place: Place)
     room = Rectangle((0, y - LINE), place.labels - 0.1, LINE * (len(lines) + 1))
     room.set_transform(axes.transData)
     for line, text in enumerate(lines):
-        written = _write(axes, RULE, y + LINE * line, text, color=colour, clip_on=True)
+        written = write(axes, RULE, y + LINE * line, text, color=colour, clip_on=True)
         written.set_clip_path(room)
 
 
 def _shares(axes: Axes, y: float, step: Step, place: Place) -> None:
     """The label, and who decides: a bar, blue for the rules."""
     left = place.shares
-    _write(axes, place.labels, y, short(step.label, LETTERS), weight="bold")
-    _write(axes, left, y, percent(step.transparency), ha="right")
+    write(axes, place.labels, y, short(step.label, LETTERS), weight="bold")
+    write(axes, left, y, percent(step.transparency), ha="right")
     for share, colour in ((1.0, GRID), (step.transparency, COLOURS[0])):
         axes.barh(y, LONG * share, left=left + BAR, height=THICK, color=colour, lw=0)
-    _write(axes, left + BOX, y, percent(step.left), ha="right")
-    _write(axes, left + ACCURACY, y, f"{step.accuracy:.3f}", ha="right")
+    write(axes, left + BOX, y, percent(step.left), ha="right")
+    write(axes, left + ACCURACY, y, f"{step.accuracy:.3f}", ha="right")
 
 
-def _write(axes: Axes, x: float, y: float, text: str, **style: Any) -> Text:
+def write(axes: Axes, x: float, y: float, text: str, **style: Any) -> Text:
+    """Words of a table, in the middle of their line."""
     given: dict[str, Any] = {"fontsize": 8.8, "va": "center_baseline", **style}
     return axes.text(x, y, text, **given)

@@ -14,18 +14,23 @@ from bench.board.figure_cleansing import removal
 from bench.board.figure_companion import transparency
 from bench.board.figure_costs import against_costs, call_budget, tau_against_seconds
 from bench.board.figure_curves import deletion_and_inclusion
+from bench.board.figure_detectors import detectors
 from bench.board.figure_error_split import error_split
 from bench.board.figure_exhibits import exhibits
+from bench.board.figure_fronts import fronts
 from bench.board.figure_gap import gap_over_time
 from bench.board.figure_maps import attribution_maps
 from bench.board.figure_mislabels import gain_against_auc
 from bench.board.figure_ranks import mean_ranks
 from bench.board.figure_references import by_reference
+from bench.board.figure_rejections import against_rate, against_size
 from bench.board.figure_rule_list import rule_lists
 from bench.board.figure_scores import by_method
 from bench.board.figure_stability import stability
 from bench.board.figure_subsets import lds_by_share
 from bench.board.figure_unified import both_sides, table_of_sides
+from bench.board.figure_users import over_users
+from bench.board.figure_washed import washed_models
 from bench.board.panels import STYLE, Sketch
 from bench.board.rows import metrics_of
 from bench.record import Record
@@ -52,6 +57,14 @@ OF_TASK: dict[str, tuple[Sketcher, ...]] = {
         error_split,
     ),
     "companion": (transparency, rule_lists, gap_over_time, stability),
+    "fairwashing": (
+        fronts,
+        washed_models,
+        over_users,
+        detectors,
+        against_rate,
+        against_size,
+    ),
     "unified": (both_sides, table_of_sides),
 }
 

@@ -111,7 +111,7 @@ async function openMethod(task) {
   const version = "version " + [...new Set(records.map((r) => r.method_version))].join(", ");
   dialog.replaceChildren(close, title, element("p", `${task}, ${version}, ${records.length} cells`));
   for (const [name, cells] of groups) {
-    const part = element("details", element("summary", name), seedTable(cells), ...cells.map(seedRules), ...cells.map(seedDetails));
+    const part = element("details", element("summary", name), seedTable(cells), ...cells.map(seedRules), ...cells.map(seedWashed), ...cells.map(seedDetails));
     part.open = groups.size < 4 || name === groups.keys().next().value;
     dialog.append(part);
   }
@@ -150,6 +150,17 @@ function seedRules(r) {
     return element("tr", element("td", String(place)), rule, element("td", step.label), ...numbers.map((text) => element("td", text)));
   });
   return element("details", element("summary", `seed ${r.seed}: rule list`), scrolled(head, rows, "rules"), element("p", r.rule_list.foot));
+}
+
+// A washed model beside the honest one, and what an auditor sees of both.
+function seedWashed(r) {
+  if (!r.washed) return null;
+  const { columns, places, rows, honest, washed } = r.washed;
+  const head = ["", ...columns.flatMap((name) => places.map((place) => `${name}, ${place}`))].map((text) => element("th", text));
+  const lines = rows.map(({ name, numbers }) => element("tr", ...[name, ...numbers].map((text) => element("td", text))));
+  const models = { honest, washed };
+  const texts = Object.entries(models).flatMap(([name, text]) => (text.length ? [element("p", element("b", name)), element("pre", text.join("\n"))] : []));
+  return element("details", element("summary", `seed ${r.seed}: washed model`), scrolled(head, lines, "washed"), ...texts);
 }
 
 function seedDetails(r) {

@@ -14,11 +14,11 @@ from typing import Any
 import jinja2
 import pandas as pd
 
+from bench.board import rule_list, washed
 from bench.board.command import command_of
 from bench.board.figures import Figure
 from bench.board.panels import GRID, INK
 from bench.board.rows import metrics_of
-from bench.board.rule_list import as_objects, rule_table
 from bench.board.statistics import MANY
 from bench.board.table import (
     FIELDS,
@@ -256,7 +256,8 @@ def _payload(suite: str, records: Sequence[Record], table: pd.DataFrame) -> str:
             {
                 **{name: getattr(record, name) for name in PAYLOAD},
                 "command": command_of(record),
-                "rule_list": as_objects(rule_table(record)),
+                "rule_list": rule_list.as_objects(rule_list.rule_table(record)),
+                "washed": washed.as_objects(washed.washed(record)),
             }
             for record in records
         ],

@@ -123,7 +123,7 @@ def test_a_metric_that_only_describes_is_not_ranked(make: Make):
 def test_json_has_exactly_the_promised_fields(suite: Path):
     """Lists of objects; null where there is no number."""
     tables = json.loads(board.as_json(suite))
-    assert list(tables) == ["leaderboard", "agreement", "references"]
+    assert list(tables) == ["leaderboard", "agreement", "references", "detection"]
     objects = tables["leaderboard"]
     assert all(tuple(o) == FIELDS for o in objects)
     assert {o["dataset"] for o in objects} >= {"all", "digits", "wine"}

@@ -86,8 +86,16 @@ def monte_carlo_p(statistic: float, null: Float[np.ndarray, " draws"]) -> float:
     ----------
     Phipson, Smyth, *Permutation P-values Should Never Be Zero*, 2010.
     """
-    slack = 1e-12 * abs(statistic)  # sums in another order are the same statistic
-    return float((1 + (null >= statistic - slack).sum()) / (1 + len(null)))
+    return float(monte_carlo_p_values(np.array([statistic]), null)[0])
+
+
+def monte_carlo_p_values(
+    statistics: Float[np.ndarray, " k"], null: Float[np.ndarray, "*k draws"]
+) -> Float[np.ndarray, " k"]:
+    """`monte_carlo_p` of many statistics, against the same null or one each."""
+    least = statistics - 1e-12 * np.abs(statistics)  # sums in another order are the same
+    found: np.ndarray = (1 + (null >= least[:, None]).sum(axis=1)) / (1 + null.shape[-1])
+    return found
 
 
 def corrected(

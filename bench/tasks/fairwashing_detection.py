@@ -1,6 +1,5 @@
 """Would it have been noticed? Detectors on published samples and models, beside honest ones."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 
 from bench.rules.fairness import NEITHER
 from bench.sampling import Design, Simple
-from bench.scores.detection import Power, monte_carlo_p, power
+from bench.scores.detection import Power, monte_carlo_p_values, power
 from bench.scores.rank_agreement import auc
 from bench.tasks.fairwashing_case import Held, People
 from bench.tasks.fairwashing_problem import Audit, Detector, FairwashingProblem, Surrogate
@@ -61,11 +60,9 @@ class _Told:
 
     def rejected(self, null: Float[np.ndarray, "*k draws"]) -> Bool[np.ndarray, " k"]:
         """By its own p-values, else by the null's statistics: one set for all, or one each."""
-        nulls = np.broadcast_to(null, (len(self.statistics), null.shape[-1]))
-        rows = zip(self.statistics, self.p_values, nulls, strict=True)
-        return np.array(
-            [(monte_carlo_p(s, n) if math.isnan(p) else p) <= LEVEL for s, p, n in rows]
-        )
+        compared = monte_carlo_p_values(self.statistics, null)
+        found: np.ndarray = np.where(np.isnan(self.p_values), compared, self.p_values) <= LEVEL
+        return found
 
 
 def _told(
@@ -94,20 +91,22 @@ class SampleAuditor:
 
     def watch(self, detector: Detector, design: Design) -> Watch:
         """What the detector says of the design's samples."""
-        rng = np.random.default_rng(self.held.seed)
-        null_rng, drawn_rng, honest_rng = rng.spawn(3)
-        null = self._null(detector, null_rng)
-        honest = Simple(len(self.problem.population), self.problem.audit_size)
-        washed, fair = (
-            _told(detector, self._samples(one, its_rng), self._own(its_rng), its_rng)
-            for one, its_rng in ((design, drawn_rng), (honest, honest_rng))
-        )
-        return Watch(
-            washed.statistics,
-            washed.rejected(null),
-            fair.statistics,
-            fair.rejected(null),
-        )
+        drawn_rng, honest_rng, null_rng = np.random.default_rng(self.held.seed).spawn(3)
+        if detector not in self._honest:
+            honest = Simple(len(self.problem.population), self.problem.audit_size)
+            self._honest[detector] = self._told_of(detector, honest, honest_rng)
+        washed, fair = self._told_of(detector, design, drawn_rng), self._honest[detector]
+        leaves_open = np.isnan([*washed.p_values, *fair.p_values]).any()
+        null = self._null(detector, null_rng) if leaves_open else np.zeros(1)
+        return Watch(washed.statistics, washed.rejected(null), fair.statistics, fair.rejected(null))
+
+    @cached_property
+    def _honest(self) -> dict[Detector, _Told]:
+        """What detectors say of honest samples, once for all designs."""
+        return {}
+
+    def _told_of(self, detector: Detector, design: Design, rng: np.random.Generator) -> _Told:
+        return _told(detector, self._samples(design, rng), self._own(rng), rng)
 
     def _samples(self, design: Design, rng: np.random.Generator) -> list[Audit]:
         problem = self.problem
@@ -133,6 +132,9 @@ def _halves(
     return [rows[:size] for rows in drawn], [rows[size:] for rows in drawn]
 
 
+_OfHonest = tuple[Float[np.ndarray, "audits models"], Bool[np.ndarray, " both"]]
+
+
 @dataclass(frozen=True)
 class ModelAuditor:
     """Asks black box and published model about people of the test part.
@@ -145,32 +147,23 @@ class ModelAuditor:
 
     def watch(self, detector: Detector, model: Surrogate) -> Watch:
         """What the detector says of the model."""
-        honest = self._honest(detector)
+        if detector not in self._honest:
+            self._honest[detector] = self._of_honest(detector)
+        table, accused = self._honest[detector]
         washed = self._statistics(detector, model)
-        accused = [
-            washed_like.rejected(np.delete(self._table(honest), place, axis=1))
-            for place, washed_like in enumerate(honest)
-        ]
-        return Watch(
-            washed.statistics,
-            washed.rejected(self._table(honest)),
-            self._table(honest).ravel(),
-            np.concatenate(accused) if accused else np.zeros(0, dtype=bool),
-        )
-
-    def _honest(self, detector: Detector) -> list[_Told]:
-        key = detector
-        if key not in self._cache:
-            self._cache[key] = [self._statistics(detector, one) for one in self.held.honest]
-        return self._cache[key]
+        return Watch(washed.statistics, washed.rejected(table), table.ravel(), accused)
 
     @cached_property
-    def _cache(self) -> dict[Detector, list[_Told]]:
+    def _honest(self) -> dict[Detector, _OfHonest]:
+        """What detectors say of honest models, once for all candidates."""
         return {}
 
-    @staticmethod
-    def _table(honest: list[_Told]) -> Float[np.ndarray, "audits models"]:
-        return np.stack([one.statistics for one in honest], axis=1)
+    def _of_honest(self, detector: Detector) -> _OfHonest:
+        """Statistics; and whether each model is accused, beside the others."""
+        told = [self._statistics(detector, one) for one in self.held.honest]
+        table = np.stack([one.statistics for one in told], axis=1)
+        accused = [one.rejected(np.delete(table, place, axis=1)) for place, one in enumerate(told)]
+        return table, np.concatenate(accused)
 
     @cached_property
     def _audits(self) -> list[tuple[Audit, Bool[np.ndarray, "k c"]]]:

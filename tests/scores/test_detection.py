@@ -20,6 +20,7 @@ from bench.scores.detection import (
     logistic_weights,
     mmd_test,
     monte_carlo_p,
+    monte_carlo_p_values,
     power,
     transport_cost,
     wasserstein_test,
@@ -111,6 +112,12 @@ def test_monte_carlo_p():
     """Ties count against the hypothesis' rejection; never 0."""
     assert monte_carlo_p(2.0, np.array([1.0, 2.0, 3.0])) == 3 / 4
     assert monte_carlo_p(9.0, np.array([1.0, 2.0, 3.0])) == 1 / 4
+    rng = np.random.default_rng(0)
+    many, nulls = rng.integers(9, size=20).astype(float), rng.integers(9, size=(20, 30)) / 1
+    for null in (nulls, nulls[0]):
+        each = np.broadcast_to(null, nulls.shape)
+        wanted = [monte_carlo_p(one, other) for one, other in zip(many, each, strict=True)]
+        np.testing.assert_array_equal(monte_carlo_p_values(many, null), wanted)
 
 
 def test_ks_statistic():

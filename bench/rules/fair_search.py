@@ -109,6 +109,7 @@ def search(
     nodes: int = Limits.nodes,
     beam: int = 100,
     below: float = np.inf,
+    proof: bool = True,
     compiled: bool | None = None,
 ) -> Outcome:
     """The best list, or the best met until `deadline` (of `time.process_time`).
@@ -118,13 +119,14 @@ def search(
     nodes : prefixes kept of a level at most.
     beam : as many prefixes of each level are looked at first, for a good list to begin with.
     below : only lists with a smaller objective are looked for.
+    proof : whether the search goes on when the beam has ended.
     """
     terms = _terms(patterns, goal)
     run = _Search(terms, goal, fair_kernels(compiled), deadline, nodes)
     started = Outcome((), 0, below, -np.inf, False, 0, np.inf)
     if beam:
         started = run(started, width=beam)
-    return started if started.proved else run(started)
+    return started if started.proved or not proof else run(started)
 
 
 def _terms(patterns: Patterns, goal: Goal) -> Terms:

@@ -328,3 +328,23 @@ def test_a_better_list_than_a_value_or_none():
     none = search(given.patterns, goal, below=best.objective)
     assert none.value == best.objective
     assert none.proved
+
+
+@ENGINES
+def test_a_beam_alone_proves_what_it_did_not_drop(compiled: bool):
+    """Its value is that of its list and no better than the optimum, which is not below its bound; a
+    beam that drops nothing has the optimum, proved."""
+    short = 0
+    for seed in range(12):
+        given, goal = suing(seed, columns=4), Goal(beta=0.3, price=0.01)
+        best = rationalize(given, goal, compiled=compiled)
+        for width in (1, 3, 10_000):
+            found = search(given.patterns, goal, beam=width, proof=False, compiled=compiled)
+            told = evaluate(found.rules, found.default, given, goal)
+            assert told.objective == pytest.approx(found.value, abs=CLOSE)
+            assert found.bound <= best.objective + CLOSE
+            assert best.objective <= found.value + CLOSE
+            assert found.proved == (found.bound >= found.value - CLOSE)
+            short += not found.proved
+        assert found.proved
+    assert short > 3

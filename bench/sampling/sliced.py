@@ -84,6 +84,7 @@ def sliced_weights(
     fair = Fair(bins, wanted)
     weights, tangent, thetas = _descend(points, fair, rng, steps, directions, reach)
     units, capacity = fair.in_units(weights)
+    distance = max(tangent_at(units, points, thetas).value(units), 0.0)  # up to rounding
     bound, prices = fair.least(tangent)
     # along orthogonal directions a mass moves, in sum of squares, no more than in all dimensions
     m = min(directions, points.shape[1])
@@ -101,13 +102,12 @@ def sliced_weights(
         passes=steps,
         seconds=time.process_time() - start,
     )
-    distance = max(tangent_at(units, points, thetas).value(units), 0.0)  # up to rounding
     return Sliced(plan, distance, max(bound, 0.0))
 
 
 @dataclass(frozen=True)
 class Tangent:
-    """A linear function of nu that is nowhere above the mean distance, and meets it somewhere.
+    """A linear function of nu that is nowhere above the mean distance along some directions.
 
     Attributes
     ----------
@@ -247,7 +247,7 @@ def tangent_at(
     points: Float[np.ndarray, "n d"],
     thetas: Float[np.ndarray, "m d"],
 ) -> Tangent:
-    """Of the mean distance along the directions."""
+    """Of the mean distance along the directions, which it meets at `masses`."""
     gradient, rest = np.zeros(len(points)), 0.0
     for theta in thetas:
         positions = points @ theta

@@ -304,6 +304,8 @@ def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, list | tuple):
         for i, item in enumerate(value):
             yield from _leaves(f"{path}[{i}]", item)
+    elif isinstance(value, float):
+        yield path, repr(value)  # by which NaN is NaN
     else:
         yield path, type(value) if callable(value) else value
 

@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bench.rules.ground import Ground
-from bench.rules.kernels import ones
 
 ADD, REMOVE, SWAP, REPLACE = range(4)
 
@@ -194,7 +193,7 @@ def _interpreted() -> Callable[..., Any]:
 def _compiled() -> Callable[..., Any]:
     from numba import njit
 
-    count = ones()
+    from bench.rules.words import ones
 
     @njit
     def captured(captures, rule, left, at, masks):
@@ -202,14 +201,14 @@ def _compiled() -> Callable[..., Any]:
         for word in range(masks.shape[1]):
             both = captures[rule, word] & left[at, word]
             left[at + 1, word] = left[at, word] ^ both
-            size += np.int64(count(both))
-            box_right += np.int64(count(both & masks[-1, word]))
+            size += np.int64(ones(both))
+            box_right += np.int64(ones(both & masks[-1, word]))
         rest = size
         for label in range(1, len(masks) - 1):
             with_label = 0
             for word in range(masks.shape[1]):
                 captures_left = left[at, word] ^ left[at + 1, word]
-                with_label += np.int64(count(captures_left & masks[label, word]))
+                with_label += np.int64(ones(captures_left & masks[label, word]))
             rest -= with_label
             most = max(most, with_label)
         return size, max(most, rest) - box_right

@@ -1,8 +1,7 @@
 """The inner loops of searches over rule lists: in NumPy, and the same compiled by numba."""
 
-from functools import cache
 from importlib.util import find_spec
-from typing import Any, NamedTuple, Protocol, no_type_check, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt64
@@ -163,131 +162,14 @@ def _least(*arrays: np.ndarray) -> np.ndarray:
 class _Compiled:
     def counts(self, sets: Sets, rows: Rows) -> Table:
         found = np.zeros((len(sets), len(rows.weights), rows.captures.shape[1]))
-        _compiled()[0](sets, rows.captures, rows.starts, rows.weights, found)
+        from bench.rules.compiled import counts
+
+        counts(sets, rows.captures, rows.starts, rows.weights, found)
         return found
 
     def two_rule_tails(self, tails: Tails) -> Float[np.ndarray, " children"]:
         found = np.empty(len(tails.node))
-        _compiled()[1](*tails, found)
+        from bench.rules.compiled import two_rule_tails
+
+        two_rule_tails(*tails, found)
         return found
-
-
-@cache
-@no_type_check
-def ones() -> Any:
-    """A compiled function: how many bits of a word are set, by the processor's own instruction."""
-    from numba import njit, types
-    from numba.extending import intrinsic
-
-    @intrinsic
-    def bits(_context, word):
-        def generate(_, builder, __, values):
-            return builder.ctpop(values[0])
-
-        return types.uint64(types.uint64), generate
-
-    @njit
-    def ones(word):
-        return bits(word)
-
-    return ones
-
-
-@cache
-@no_type_check
-def _compiled():
-    from numba import njit
-
-    count = ones()
-
-    @njit
-    def counts(sets, captures, starts, weights, found):
-        rules = captures.shape[1]
-        bits = np.empty(rules, dtype=np.uint64)
-        for place in range(sets.shape[0]):
-            for kind in range(len(starts) - 1):
-                bits[:] = 0
-                for word in range(starts[kind], starts[kind + 1]):
-                    members = sets[place, word]
-                    if members == 0:
-                        continue
-                    for rule in range(rules):
-                        bits[rule] += count(captures[word, rule] & members)
-                for quantity in range(weights.shape[0]):
-                    weight = weights[quantity, kind]
-                    if weight != 0:
-                        for rule in range(rules):
-                            found[place, quantity, rule] += weight * bits[rule]
-
-    @njit
-    def raise_to_tails(own, total, both, others, z1, z, area, rest, closing, widest, gain, largest):
-        # A loop without a running maximum: only such a one is done for several rules r1 at a time.
-        n_labels = (len(total) - 2) // 2
-        g1, p1, g, p = 1 + z1, 1 + n_labels + z1, 1 + z, 1 + n_labels + z
-        own_size, own_positive, everything = own[0], own[p], total[0]
-        own_negative1, rest_positive1 = own[p1] - own[g1], total[p1] - own[p1]
-        rest_gain, rest_positive = total[g] - own[g], total[p] - own[p]
-        same, open_end = z == z1, 0.0 if closing else 1e300
-        sizes, gains1, positives1, gains, positives = (
-            others[0],
-            others[g1],
-            others[p1],
-            others[g],
-            others[p],
-        )
-        both_sizes, both_gains1, both_positives1, both_positives = (
-            both[0],
-            both[g1],
-            both[p1],
-            both[p],
-        )
-        for r1 in range(len(largest)):
-            size, gain1, positive1 = sizes[r1], gains1[r1], positives1[r1]
-            shared = min(min(own_size, size), both_sizes[r1])
-            fewest = size - shared
-            most = min(size - max(own_size + size - everything, 0.0), rest)
-            lost = min(
-                min(own_negative1, positive1 - gain1),
-                min(both_positives1[r1] - both_gains1[r1], shared),
-            )
-            a = min(min(gain1 + lost, positive1), min(rest_positive1, most))
-            won = min(min(own_positive, positives[r1]), min(both_positives[r1], shared))
-            least = max(gains[r1] - won, gains[r1] - positives[r1])
-            c = rest_gain - a if same else min(rest_gain - least, rest_positive)
-            n1 = fewest if a + c > 0 else most
-            tail = area * rest + a * (2 * rest - n1) + c * (rest - n1) + open_end
-            wide = min(widest, rest - fewest)
-            covered = most + wide if a < 0 else min(most + wide, rest)
-            short = area * covered + a * (most + 2 * wide) + gain * wide
-            largest[r1] = max(largest[r1], min(tail, short))
-
-    @njit
-    def two_rule_tails(
-        node, rule, right, left, closes, widest, gains, table, totals, overlap, n_labels, found
-    ):
-        largest = np.empty(table.shape[2])
-        for child in range(len(node)):
-            at, r = node[child], rule[child]
-            own, total = table[at, :, r].copy(), totals[at]
-            both = overlap[r % len(overlap)]
-            largest[:] = -1e300
-            for z1 in range(n_labels):
-                for z in range(n_labels):
-                    positive = 1 + n_labels + z
-                    raise_to_tails(
-                        own,
-                        total,
-                        both,
-                        table[at],
-                        z1,
-                        z,
-                        2 * right[child],
-                        left[child],
-                        closes[child],
-                        widest[at],
-                        min(gains[at, z], total[positive] - own[positive]),
-                        largest,
-                    )
-            found[child] = largest.max()
-
-    return counts, two_rule_tails

@@ -139,10 +139,6 @@ class FairwashingProblem:
         rates = None if self.rate is None else [self.rate] * len(self.bins.conditions)
         return self.bins.wanted(self.audit_size, rates)
 
-    def asks_for(self, *attacks: str) -> None:  # FIXME
-        if attacks == ("sampling",):
-            self.check_global()
-
     def check_global(self) -> None:
         """Raise `Unsupported` where it is single people who complain."""
         if self.scope == "local":

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
@@ -57,7 +58,8 @@ class Table:
 
 def detectors(records: Sequence[Record]) -> Iterator[Sketch]:
     """A figure a problem: models and samples beside each other."""
-    held, missing = of_each_data_set([r for r in records if detectors_of([r])], FIGURES)
+    looked_at = [r for kind in KINDS for r in published(records, kind) if detectors_of([r])]
+    held, missing = of_each_data_set(looked_at, FIGURES)
     for i, ((setting, dataset, model), group) in enumerate(problems_of(held).items()):
         yield Sketch(
             "detectors" if not i else f"detectors_{i + 1}",
@@ -140,7 +142,11 @@ def _draw(axes: Axes, left: float, top: float, one: Caught | None) -> None:
     axes.add_patch(Rectangle((left, top), WIDE, HIGH, facecolor=colour, edgecolor="white", lw=1))
     if one is None:
         return
-    style = {"ha": "center", "va": "center", "color": "white" if one.power > DEEP else DARK}
+    style: dict[str, Any] = {
+        "ha": "center",
+        "va": "center",
+        "color": "white" if one.power > DEEP else DARK,
+    }
     low, high = (f"{100 * end:.0f}" for end in (one.low, one.high))
     told = f"AUROC {one.auroc:.2f}" if one.auroc == one.auroc else ""
     lines = ((0.24, 9.0, f"{100 * one.power:.0f} %"), (0.55, 6.8, f"{low} to {high}"))

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 
-from bench.board.fairwashing import Style, published, share, styled
+from bench.board.fairwashing import Style, is_control, published, share, styled
 from bench.board.figure_companion import across, of_each_data_set
 from bench.board.panels import INK, SOFT, Curve, Grid, Sketch, band, left_out
 from bench.record import Record
@@ -38,8 +38,8 @@ class Front:
     def least(self, floors: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         """The least unfairness at each floor; the black box is its own explanation, too."""
         true = self.fidelity >= floors[:, None]
-        found: np.ndarray = np.where(true, self.unfairness, self.own).min(axis=1)
-        return np.minimum(found, self.own)
+        found = np.where(true, self.unfairness, self.own).min(axis=1)
+        return np.asarray(np.minimum(found, self.own))
 
 
 def fronts(records: Sequence[Record]) -> Iterator[Sketch]:
@@ -110,7 +110,8 @@ def _draw(axes: Axes, records: Sequence[Record], styles: Sequence[Style]) -> Non
     own = float(np.mean([one.own for one in whole]))
     axes.axhline(own, color=SOFT, lw=0.8, ls=":", zorder=0.9)
     axes.plot([1.0], [own], "D", color=INK, ms=6, ls="", label="black box", zorder=5, clip_on=False)
-    least = min(float(one.fidelity.min()) for one in whole)
+    washing = [one for r in records if not is_control(r.method) and (one := front(r))]
+    least = min(float(one.fidelity.min()) for one in washing or whole)
     axes.set_xlim(max(LEAST, min(least, FLOORS[0]) - 0.02), 1.01)
     highest = min(axes.get_ylim()[1], HIGHEST * max(one.own for one in whole))
     axes.set_ylim(-0.04 * highest, highest or 0.1)

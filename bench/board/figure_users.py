@@ -52,7 +52,7 @@ def users(record: Record) -> dict[str, Float[np.ndarray, " users"]]:
     return found if all(np.isfinite(values).all() for values in found.values()) else {}
 
 
-def cumulative(values: Float[np.ndarray, " n"]) -> Curve:
+def cumulative(values: Float[np.ndarray, " people"]) -> Curve:
     """The share of the values that are at most x, as a line that bends."""
     ordered = np.sort(values)
     heights = np.arange(len(values) + 1) / len(values)

@@ -72,8 +72,8 @@ def washed(record: Record) -> Washed | None:
         Row(printable(short(measure, NAME)), _numbers(told, "unfairness")),
         *(Row(_favourable(name), _rates(told, name)) for name in groups[:2]),
     ]
-    models = (tuple(map(printable, model)) for model in (_lines(honest.get("text")), lines))
-    return Washed(*models, tuple(rows))
+    other = _lines(honest.get("text"))
+    return Washed(tuple(map(printable, other)), tuple(map(printable, lines)), tuple(rows))
 
 
 def _favourable(group: str) -> str:

@@ -16,7 +16,7 @@ class Plan:
     Attributes
     ----------
     units : of each row, 0 to `capacity`.
-    capacity : N / gcd(N, K).
+    capacity : a multiple of N / gcd(N, K).
     bins : each row's bin.
     wanted : rows wanted of each bin; K is their sum.
     cost : W, the least cost at which `weights` are moved to the uniform weights; up to the gap
@@ -57,5 +57,8 @@ class Plan:
 
     @property
     def gap(self) -> float:
-        """By what part of the cost a better solution may be cheaper; 0 where the cost is 0."""
+        """By what part of the cost a better solution may be cheaper; 0 where the cost is 0, NaN
+        where it isn't known."""
+        if np.isnan(self.cost):
+            return float("nan")
         return max(self.cost - self.bound, 0.0) / self.cost if self.cost > 0 else 0.0

@@ -12,8 +12,8 @@ from bench.tasks.fairwashing_problem import Surrogate
 
 FLOORS = np.linspace(0.80, 0.99, 20)
 """Of fidelity, at which the least unfairness counts."""
-FLOOR = 0.90
-"""Of the fidelity of what is published, where a candidate has it."""
+SLIP = 0.03
+"""By which what is published may be less true than the most faithful list."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,15 @@ class Looks:
             return None
         return int(true[np.lexsort([-self.fidelity[true], self.unfairness[true]])[0]])
 
-    @property
-    def published(self) -> int:
-        """The fairest of a fidelity of `FLOOR`, else the truest."""
-        found = self.chosen(FLOOR)
+    def published(self, faithful: float) -> int:
+        """The fairest that is nearly as true as an honest model, else the truest.
+
+        Parameters
+        ----------
+        faithful : fidelity of the most faithful list. What is much less true is seen through; and
+            no list may be as true as any fixed floor.
+        """
+        found = self.chosen(faithful - SLIP)
         return int(self.fidelity.argmax()) if found is None else found
 
     @property

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from bench.tasks.base import Metric
-from bench.tasks.fairwashing_looks import FLOOR, FLOORS
+from bench.tasks.fairwashing_looks import FLOORS, SLIP
 from bench.tasks.fairwashing_problem import Detector
 
 TOLERATED = 0.10
@@ -31,7 +31,8 @@ METRICS = (
         (0.0, 1.0),
         "",
         "of what is published, by the setting's measure, on the suing group; of samples the mean. "
-        f"Published is the fairest candidate of a fidelity of {FLOOR:g}, else the truest",
+        "Published is the fairest candidate whose fidelity is that of the most faithful list less "
+        f"{SLIP:g} at least, else the truest",
         _RISK,
     ),
     Metric("fidelity", "higher", (0.0, 1.0), "", "share of decisions that it gives", _RISK),

@@ -39,13 +39,15 @@ def of_models(
     """Of readable models for the whole suing group."""
     (candidates,) = explanation.candidates
     models = [candidate.model for candidate in candidates]
-    test = held.test
-    seen = looks(models, problem.measure, problem.columns, problem.decisions, problem.groups)
+    seen = looks(models, *_suing(problem))
     if not candidates:
         none = Score(0.0, note="no candidate")
         return {"candidates": none, "washability": none}, {"kind": "model"}
-    unseen = looks(models, problem.measure, test.columns, test.decisions, test.groups)
-    place, watches = seen.published, _watched(problem, held, models, detectors)
+    unseen = looks(models, *_unseen(problem, held))
+    assert held.faithful is not None
+    honest = looks([held.faithful], *_suing(problem))
+    place = seen.published(float(honest.fidelity[0]))
+    watches = _watched(problem, held, models, detectors)
     caught = caught_by(watches, len(models))
     values = {
         "washability": _washability(seen),
@@ -67,7 +69,9 @@ def of_models(
         "black_box": _black_box(problem, held, seen, unseen),
         "candidates": _told_of(candidates, seen, unseen, caught),
         "published": _published(models[place], problem, held, seen, unseen, place),
-        **_honestly(problem, held),
+        "honest": _published(
+            held.faithful, problem, held, honest, looks([held.faithful], *_unseen(problem, held)), 0
+        ),
         "detectors": {name: power_told(one[place]) for name, one in watches.items()},
         "floors": FLOORS.tolist(),
         "least": seen.least.tolist(),
@@ -141,6 +145,7 @@ def _black_box(
         "unfairness": seen.own,
         "test_unfairness": unseen.own,
         "rates": rates(problem.decisions, problem.groups, held.group_names),
+        "test_rates": rates(held.test.decisions, held.test.groups, held.group_names),
     }
 
 
@@ -179,17 +184,21 @@ def _published(
         "test_fidelity": float(unseen.fidelity[place]),
         "test_unfairness": float(unseen.unfairness[place]),
         "rates": rates(said, problem.groups, held.group_names),
+        "test_rates": rates(model.predict(held.test.columns), held.test.groups, held.group_names),
     }
 
 
-def _honestly(problem: FairwashingProblem, held: Held) -> dict[str, Any]:
-    """The same of the list that is most faithful to the black box."""
-    if held.faithful is None:
-        return {}
-    models, test = [held.faithful], held.test
-    seen = looks(models, problem.measure, problem.columns, problem.decisions, problem.groups)
-    unseen = looks(models, problem.measure, test.columns, test.decisions, test.groups)
-    return {"honest": _published(held.faithful, problem, held, seen, unseen, 0)}
+_Seen = tuple[str, np.ndarray, np.ndarray, np.ndarray]
+
+
+def _suing(problem: FairwashingProblem) -> _Seen:
+    """What `looks` needs of those before whom it has to look well."""
+    return problem.measure, problem.columns, problem.decisions, problem.groups
+
+
+def _unseen(problem: FairwashingProblem, held: Held) -> _Seen:
+    """The same of those whom the attacker hasn't seen."""
+    return problem.measure, held.test.columns, held.test.decisions, held.test.groups
 
 
 def of_people(

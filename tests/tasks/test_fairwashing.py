@@ -263,6 +263,14 @@ def test_washability_is_the_mean_over_floors():
     assert np.isnan(washability(perfect.least, 0.0))
 
 
+def test_published_is_the_fairest_that_is_nearly_as_true_as_an_honest_model():
+    """Fidelity .84 of the honest: .82 will do, .8 won't; where none will do, the truest."""
+    found = Looks(np.array([0.84, 0.82, 0.8]), np.array([0.3, 0.2, 0.1]), 0.3)
+    assert found.published(0.84) == 1
+    assert found.published(0.83) == 2
+    assert found.published(0.95) == 0
+
+
 def test_the_black_box_washes_nothing(case):
     """Published as it is: true, as unfair as it is, and not suspicious."""
     problem, test = case.problem, case.held.test
@@ -304,6 +312,11 @@ def test_scores_are_those_of_plain_counts(case):
     published = found.details["published"]
     assert published["text"] == fair.text(problem.names, problem.class_names).split("\n")
     assert set(published["rates"]) == {"a", "b"}
+    for group, name in enumerate(("a", "b")):
+        said = fair.predict(test.columns[test.groups == group])
+        assert published["test_rates"][name] == pytest.approx(said.mean())
+    honest = found.details["honest"]
+    assert honest["text"] == case.held.faithful.text(problem.names, problem.class_names).split("\n")
 
 
 def test_transfer_asks_other_black_boxes():

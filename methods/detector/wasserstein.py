@@ -22,7 +22,8 @@ class Wasserstein:
 
     Parameters
     ----------
-    permutations : 19 are the fewest by which 5 % can be told; each solves such a problem.
+    permutations : 19 are the fewest by which 5 % can be told; each solves such a problem. None
+        is made after one that costs as much.
     most : people of each side at most, drawn at random.
 
     Raises
@@ -46,7 +47,7 @@ class Wasserstein:
     def detect(self, published: Audit, own: Audit | None, *, rng: np.random.Generator) -> Detection:
         known = own_people(own, self.name)
         sides = [self._some(with_groups(side), rng) for side in (published, known)]
-        return wasserstein_test(*sides, rng=rng, permutations=self.permutations)
+        return wasserstein_test(*sides, rng=rng, permutations=self.permutations, exceedances=1)
 
     def _some(self, people: Inputs, rng: np.random.Generator) -> Inputs:
         if len(people) <= self.most:

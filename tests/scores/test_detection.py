@@ -318,3 +318,25 @@ def test_bad_input(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "ot", None)
     with pytest.raises(Unsupported, match="pip install"):
         wasserstein_test(rows, rows, rng=RNG(0))
+
+
+def test_sequential_p_values_are_exact():
+    """Stopped at the first permutation that costs as much: of honest samples p is uniform or
+    larger at each level, and the rejections at 5 % are those of all 19 permutations."""
+    rng, found = np.random.default_rng(3), []
+    for seed in range(300):
+        one, other = rng.normal(size=(8, 2)), rng.normal(size=(8, 2))
+        both = [
+            wasserstein_test(
+                one,
+                other,
+                rng=np.random.default_rng(seed),
+                permutations=19,
+                exceedances=stopped,
+            ).p_value
+            for stopped in (1, None)
+        ]
+        assert (both[0] <= 0.05) == (both[1] <= 0.05)
+        found.append(both[0])
+    for level in (0.05, 0.1, 0.25, 0.5):
+        assert np.mean(np.array(found) <= level) <= level + 4 * np.sqrt(level * (1 - level) / 300)

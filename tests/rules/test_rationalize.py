@@ -22,6 +22,7 @@ ENGINES = pytest.mark.parametrize(
     [False, pytest.param(True, marks=pytest.mark.skipif(not NUMBA, reason="no numba"))],
 )
 CLOSE = 2 * fair_search.EXACT
+BETAS = (0.0, 0.1, 0.2, 0.5, 0.8, 1.0)
 
 
 def suing(seed: int, columns: int | None = None) -> Suing:
@@ -83,7 +84,7 @@ def best_of_all(seed: int, goal: Goal, columns: int | None = None) -> float:
 
 def goals(rng: np.random.Generator, measure: str) -> list[Goal]:
     """Some of penalties, constraints and both; with caps and without."""
-    beta = rng.choice([0.0, 0.1, 0.2, 0.5, 0.8, 1.0], 4)
+    beta = rng.choice(BETAS, 4)
     price = rng.choice([0.0, 0.005, 0.02], 4)
     tau = [np.inf, np.inf, *rng.choice([0.0, 0.02, 0.1, 0.3], 2)]
     longest = [None, int(rng.integers(0, 4)), None, int(rng.integers(0, 4))]
@@ -114,10 +115,13 @@ def objective(given: Suing, goal: Goal, compiled: bool) -> float:
 @ENGINES
 @pytest.mark.parametrize("measure", MEASURES)
 def test_the_best_of_all_lists(measure: str, compiled: bool):
-    """Every measure on many instances: lists of any length, and of capped length."""
-    for seed in range(30 if compiled else 8):
+    """Every measure on instances of its own, 504 of them in all: every beta, lists of any length
+    and of up to four; and constraints, caps and prices by chance."""
+    for place in range(72 if compiled else 8):
+        seed = 1000 * MEASURES.index(measure) + place
         given, rng = suing(seed), np.random.default_rng(seed)
-        for goal in goals(rng, measure):
+        each_beta = [Goal(measure, beta, 0.005, longest=cap) for beta in BETAS for cap in (None, 4)]
+        for goal in [*each_beta, *goals(rng, measure)]:
             want = best_of_all(seed, goal)
             assert objective(given, goal, compiled) == pytest.approx(want, abs=CLOSE), (seed, goal)
 

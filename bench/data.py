@@ -40,6 +40,9 @@ class Table:
     class_names : empty for regression.
     groups : natural groups of columns by name (each column in exactly one); empty: each alone.
     sensitive : name of the column that says which protected group a row belongs to, if any.
+    protected : of that column the level that is usually protected, and that with which it is
+        usually compared (none: all others); of a number a range, `30 to 60`. Empty: any.
+    favourable : the class that people wish for; none: the last.
     given_split : rows of the provider's own parts ("train", "test"), if any.
     licence, source : terms and home of the data.
     clean : the right labels, where some of `targets` are known to be wrong.
@@ -59,6 +62,8 @@ class Table:
     source: str
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sensitive: str | None = None
+    protected: tuple[str, ...] = ()
+    favourable: str | None = None
     given_split: Mapping[str, Int[np.ndarray, " m"]] = field(default_factory=dict)
     clean: Int[np.ndarray, " n"] | None = None
 

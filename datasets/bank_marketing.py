@@ -97,6 +97,7 @@ class BankMarketing:
             licence="CC BY 4.0",
             source=f"{_HOME}/dataset/222",
             sensitive="age",
+            protected=("30 to 60",),
         )
 
     def _texts(self) -> dict[str, np.ndarray]:

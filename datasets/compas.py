@@ -83,6 +83,8 @@ class Compas:
             licence="none stated by the authors",
             source=_HOME,
             sensitive="race",
+            protected=_LARGEST,
+            favourable="low" if by_score else "no new charge",
         )
 
     def _chosen(self, texts: dict[str, np.ndarray]) -> np.ndarray:

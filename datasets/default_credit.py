@@ -89,4 +89,5 @@ class DefaultCredit:
             licence="CC BY 4.0",
             source=f"{_HOME}/dataset/350",
             sensitive="SEX",
+            favourable="paid",
         )

@@ -171,4 +171,6 @@ class GermanCredit:
             source=f"{_HOME}/dataset/144",
             groups=parts,
             sensitive=self.sensitive,
+            protected=("0 to 25",) if self.sensitive == "age" else (),
+            favourable="good",
         )

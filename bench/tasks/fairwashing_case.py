@@ -42,10 +42,12 @@ class FairwashingSetting:
     split : a scheme of `bench.data.split`: the black box's training rows, the suing group (in the
         place of the validation rows), and the test rows, which auditors know.
     group : the level of the sensitive column that is protected; of a number a range, `30 to 60`,
-        ends included. None: of two levels the one that the black box favours less, of more the
-        pair of levels that it treats most differently, which the record names.
-    other : the level that it is compared with; none: everyone else.
-    favourable : name or index of the class that people wish for; none: the last.
+        ends included. None: what the data say, else of two levels the one that the black box
+        favours less, of more the pair of levels that it treats most differently. The record
+        names them.
+    other : the level that `group` is compared with; none: everyone else.
+    favourable : name or index of the class that people wish for; none: what the data say, else
+        the last.
     decisions : whether the black box decides, or the data's own targets are the decisions.
     columns, bins, support : a readable model may use at most so many binary columns; numbers are
         cut at their quantiles into so many bins; columns hold for at least this share of the
@@ -224,6 +226,8 @@ def favourable_class(data: Data, setting: FairwashingSetting) -> int:
         where there is no such class.
     """
     wanted, names = setting.favourable, data.class_names
+    if wanted is None and isinstance(data, Table):
+        wanted = data.favourable
     if wanted is None:
         return len(names) - 1
     if str(wanted) in names:
@@ -268,14 +272,14 @@ def grouped(
     """
     assert data.sensitive is not None
     levels = next(column.levels for column in data.columns if column.name == data.sensitive)
-    values = data.column(data.sensitive)
+    values, (group, other) = data.column(data.sensitive), _wanted_groups(data, setting)
     if not levels:
-        low, high = _range(setting.group, data)
+        low, high = _range(group, data)
         inside = (low <= values) & (values <= high)
-        return inside.astype(np.int64), (f"{data.sensitive} {setting.group}", "others")
+        return inside.astype(np.int64), (f"{data.sensitive} {group}", "others")
     codes = values.astype(np.int64)
-    if setting.group is not None:
-        return _named(codes, levels, setting, data)
+    if group is not None:
+        return _named(codes, levels, group, other, data)
     pairs = _pairs(codes[suing], levels)
     if not pairs:
         raise Unsupported(f"fewer than two levels of {data.sensitive} have {FEWEST} people who sue")
@@ -285,22 +289,29 @@ def grouped(
     return two_groups(codes, one, other), (levels[one], levels[other])
 
 
+def _wanted_groups(data: Table, setting: FairwashingSetting) -> tuple[str | None, str | None]:
+    """The setting's, else the data's own."""
+    if setting.group is not None:
+        return setting.group, setting.other
+    group, other, *_ = (*data.protected, None, None)
+    return group, other
+
+
 def _named(
     codes: Int[np.ndarray, " n"],
     levels: tuple[str, ...],
-    setting: FairwashingSetting,
+    group: str,
+    other: str | None,
     data: Table,
 ) -> tuple[Int[np.ndarray, " n"], tuple[str, str]]:
-    for level in filter(None, (setting.group, setting.other)):
+    for level in filter(None, (group, other)):
         if level not in levels:
             known = ", ".join(levels)
             raise ValueError(f"no level {level!r} of {data.sensitive}: there are {known}")
-    assert setting.group is not None
-    one = levels.index(setting.group)
-    other = None if setting.other is None else levels.index(setting.other)
-    rest = [level for level in levels if level != setting.group]
-    named = setting.other or (rest[0] if len(rest) == 1 else f"not {setting.group}")
-    return two_groups(codes, one, other), (setting.group, named)
+    rest = [level for level in levels if level != group]
+    named = other or (rest[0] if len(rest) == 1 else f"not {group}")
+    against = None if other is None else levels.index(other)
+    return two_groups(codes, levels.index(group), against), (group, named)
 
 
 def _gap(decisions: Int[np.ndarray, " m"], groups: Int[np.ndarray, " m"]) -> float:
@@ -458,10 +469,12 @@ def refusal(data: Data | None, setting: FairwashingSetting) -> str | None:
     try:
         favourable_class(data, setting)
         column = next(c for c in data.columns if c.name == data.sensitive)
+        group, other = _wanted_groups(data, setting)
         if not column.levels:
-            _range(setting.group, data)
-        elif setting.group is not None:
-            _named(data.column(data.sensitive).astype(np.int64), column.levels, setting, data)
+            _range(group, data)
+        elif group is not None:
+            codes = data.column(data.sensitive).astype(np.int64)
+            _named(codes, column.levels, group, other, data)
     except ValueError as error:
         return str(error)
     return None

@@ -182,6 +182,17 @@ def test_a_number_gives_groups_by_a_range():
     assert found.held.group_names == ("income -0.5 to 0.5", "others")
 
 
+def test_the_data_may_say_whom_to_protect_and_what_is_wished_for():
+    """The setting comes first."""
+    data = table(1500, groups=3, protected=("a", "c"), favourable="refused")
+    found = case_of(data)
+    assert found.held.group_names == ("a", "c")
+    assert found.problem.class_names == ("granted", "refused")
+    assert case_of(data, replace(SETTING, group="b")).held.group_names == ("b", "not b")
+    by_number = case_of(table(sensitive="income", protected=("0 to 9",)))
+    assert by_number.held.group_names == ("income 0 to 9", "others")
+
+
 def test_favourable_class():
     """By name or place: decisions turn round."""
     granted, refused = case_of(), case_of(setting=replace(SETTING, favourable="refused"))

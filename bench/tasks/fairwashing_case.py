@@ -283,18 +283,18 @@ def grouped(
     pairs = _pairs(codes[suing], levels)
     if not pairs:
         raise Unsupported(f"fewer than two levels of {data.sensitive} have {FEWEST} people who sue")
-    gaps = [_gap(decisions[suing], two_groups(codes[suing], one, other)) for one, other in pairs]
+    gaps = [_gap(decisions[suing], two_groups(codes[suing], *pair)) for pair in pairs]
     worst = int(np.argmax(np.abs(gaps)))
-    one, other = pairs[worst] if gaps[worst] <= 0 else pairs[worst][::-1]
-    return two_groups(codes, one, other), (levels[one], levels[other])
+    worse, better = pairs[worst] if gaps[worst] <= 0 else pairs[worst][::-1]
+    return two_groups(codes, worse, better), (levels[worse], levels[better])
 
 
 def _wanted_groups(data: Table, setting: FairwashingSetting) -> tuple[str | None, str | None]:
     """The setting's, else the data's own."""
     if setting.group is not None:
         return setting.group, setting.other
-    group, other, *_ = (*data.protected, None, None)
-    return group, other
+    own: list[str | None] = [*data.protected, None, None]
+    return own[0], own[1]
 
 
 def _named(

@@ -10,7 +10,6 @@ from jaxtyping import Bool, Float, Int
 from bench.rules.fairness import NEITHER
 from bench.sampling import Design, Simple
 from bench.scores.detection import Power, monte_carlo_p_values, power
-from bench.scores.rank_agreement import auc
 from bench.tasks.fairwashing_case import Held, People
 from bench.tasks.fairwashing_problem import Audit, Detector, FairwashingProblem, Surrogate
 
@@ -24,15 +23,16 @@ class Watch:
 
     Attributes
     ----------
-    washed, honest : its statistics of what was published, and of what honest people publish.
+    washed, honest : its statistics of what was published, and of what honest people publish; of
+        models a row for each audit, as all are asked about the same people.
     rejected, accused : of each audit, whether the published was called dishonest; of each honest
         one likewise.
     """
 
     washed: Float[np.ndarray, " audits"]
     rejected: Bool[np.ndarray, " audits"]
-    honest: Float[np.ndarray, " honest"]
-    accused: Bool[np.ndarray, " honest"]
+    honest: Float[np.ndarray, "*audits honest"]
+    accused: Bool[np.ndarray, " all_honest"]
 
     @property
     def power(self) -> Power:
@@ -46,9 +46,10 @@ class Watch:
 
     @property
     def auroc(self) -> float:
-        """Whether washed ones have the larger statistic; .5: as often as not."""
-        both = np.concatenate([self.washed, self.honest])
-        return auc(both, np.arange(len(both)) < len(self.washed))
+        """Share of pairs in which the washed has the larger statistic, a tie counting half; of
+        models pairs that were asked about the same people."""
+        washed, honest = self.washed[:, None], np.atleast_2d(self.honest)
+        return float(np.mean((washed > honest) + (washed == honest) / 2))
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ class ModelAuditor:
             self._honest[detector] = self._of_honest(detector)
         table, accused = self._honest[detector]
         washed = self._statistics(detector, model)
-        return Watch(washed.statistics, washed.rejected(table), table.ravel(), accused)
+        return Watch(washed.statistics, washed.rejected(table), table, accused)
 
     @cached_property
     def _honest(self) -> dict[Detector, _OfHonest]:

@@ -139,7 +139,7 @@ def metrics_of(detectors: Sequence[Detector]) -> tuple[Metric, ...]:
                 (0.0, 1.0),
                 "",
                 f"share of pairs of a washed and an honest publication in which {detector.name} "
-                "finds the washed one more suspicious",
+                "finds the washed one more suspicious; of models about the same people",
                 "earnest",
             ),
         )

@@ -25,6 +25,7 @@ from bench.tasks.fairwashing import (
     toy_problem,
 )
 from bench.tasks.fairwashing_case import information
+from bench.tasks.fairwashing_detection import Watch
 from bench.tasks.fairwashing_looks import FLOORS, Looks, washability
 from bench.tasks.fairwashing_scores import check
 
@@ -355,6 +356,15 @@ def test_an_untrue_model_is_caught_and_an_honest_one_seldom(case):
     told = honest.details["detectors"]["errors"]
     assert told["level"] <= 0.1
     assert told["low"] <= told["power"] <= told["high"]
+
+
+def test_auroc_compares_models_about_the_same_people():
+    """Pair by pair; a tie counts half."""
+    washed, honest = np.array([3.0, 1.0]), np.array([[1.0, 2.0, 3.0], [0.0, 1.0, 9.0]])
+    rejected, accused = np.zeros(2, dtype=bool), np.zeros(6, dtype=bool)
+    assert Watch(washed, rejected, honest, accused).auroc == pytest.approx((2.5 + 1.5) / 6)
+    alone = Watch(washed, rejected, honest[0], accused[:3]).auroc
+    assert alone == pytest.approx((2.5 + 0.5) / 6)
 
 
 def test_the_informed_attacker_gives_up_what_is_caught(case):

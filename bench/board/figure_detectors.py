@@ -94,7 +94,7 @@ def table_of(records: Sequence[Record]) -> Table:
 
 def _drawn(table: Table, title: str) -> Drawing:
     tops, end = _places(table.rows)
-    figure = drawing(WIDE * len(table.columns) + 2.6, end + 1.2)
+    figure = drawing(WIDE * len(table.columns) + 3.0, end + 1.2)
     axes = figure.add_subplot()
     axes.set(xlim=(0, WIDE * len(table.columns)), ylim=(end, 0))
     axes.set_aspect("equal")

@@ -39,16 +39,7 @@ SUPPORT = {"compas": 0.01, "adult": 0.1}
 GROUPS = {"compas": ("Caucasian", "African-American"), "adult": ("Male", "Female")}
 LEFT_OUT = ("fnlwgt", "education =")
 LIMITS = Limits(seconds=30.0)
-
-
-TASK = {
-    "compas": (
-        {"compas": {"races": "largest"}},
-        {"favourable": "no new charge"},
-        "African-American",
-    ),
-    "adult": ("adult", {"favourable": ">50K"}, "Female"),
-}
+OF_THE_TASK = {"compas": {"compas": {"races": "largest"}}, "adult": "adult"}
 
 
 @cache
@@ -56,15 +47,9 @@ def suing(name: str) -> Suing:
     """The suing group, by the task's recipe or, called `finer ...`, by the one above."""
     if name.startswith("finer "):
         return finer(name.removeprefix("finer "))
-    shelf, (chosen, groups) = Shelf(), TASK[name]
-    config = shelf.config("task", "fairwashing")
-    setting = make_setting(
-        Fairwashing.Setting,
-        config["setting"],
-        {**groups, "honest": 0},
-        "setting",
-    )
-    choice = Choice.parse(chosen, "dataset")
+    shelf, choice = Shelf(), Choice.parse(OF_THE_TASK[name], "dataset")
+    defaults = shelf.config("task", "fairwashing")["setting"]
+    setting = make_setting(Fairwashing.Setting, defaults, {"honest": 0}, "setting")
     data = build(merged(shelf.config("dataset", choice.name), choice.overrides, name)).load()
     forest, rng = build(shelf.config("model", "random_forest")), np.random.default_rng(0)
     problem = Fairwashing().case(data, forest, setting, rng=rng).problem

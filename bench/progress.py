@@ -9,6 +9,9 @@ from tqdm import tqdm
 
 from bench.record import STATUSES, Record
 
+REFUSALS = 10
+"""Reasons that are printed when a run ends, at most."""
+
 
 class Progress:
     """Counts records as they come; use it as a context manager.
@@ -55,7 +58,8 @@ class Progress:
 
 
 def status_table(records: Sequence[Record]) -> str:
-    """Status x method, one line a method; what failed stands below with its reason."""
+    """Status x method, one line a method; below what failed, and what was refused, with reasons:
+    of refusals the `REFUSALS` most frequent."""
     counts: dict[tuple[str, str], Counter[str]] = {}
     for record in records:
         counts.setdefault((record.task, record.method), Counter())[record.status] += 1
@@ -65,9 +69,11 @@ def status_table(records: Sequence[Record]) -> str:
     for (task, method), count in counts.items():
         cells = "".join(str(count[s] or "·").rjust(13) for s in statuses)
         lines.append(f"{task}/{method}".ljust(width) + cells)
-    reasons = Counter(
-        f"{r.task}/{r.method} {r.status} ({r.stage}): {r.reason}"
-        for r in records
-        if r.status not in ("ok", "unsupported")
-    )
-    return "\n".join([*lines, *(f"{count} x {reason}" for reason, count in reasons.items())])
+    failed = Counter(_reason(r) for r in records if r.status not in ("ok", "unsupported"))
+    refused = Counter(_reason(r) for r in records if r.status == "unsupported")
+    told = [*failed.items(), *refused.most_common(REFUSALS)]
+    return "\n".join([*lines, *(f"{count} x {reason}" for reason, count in told)])
+
+
+def _reason(record: Record) -> str:
+    return f"{record.task}/{record.method} {record.status} ({record.stage}): {record.reason}"

@@ -314,6 +314,7 @@ class FairwashingProbe:
                 problem.columns,
                 problem.decisions,
                 problem.groups,
+                problem.labels,
             )
             return washability(found.least, found.own)
 

@@ -134,7 +134,7 @@ def _terms(patterns: Patterns, goal: Goal) -> Terms:
     form = additive(goal.measure, patterns.totals, patterns.n)
     per_label = (1 - goal.beta) * patterns.rows.sum(axis=1) / patterns.n
     if_zero, if_one = per_label[:, 1], per_label[:, 0]
-    added = np.einsum("igb,egb->ie", patterns.rows[:, :2].astype(float), form.weights)
+    added = np.einsum("igb,egb->ie", patterns.judged[:, :2].astype(float), form.weights)
     multipliers = _multipliers(if_zero, if_one, added, goal) if form.largest else np.zeros((1, 4))
     least = np.minimum(if_zero[:, None], if_one[:, None] + added @ multipliers.T)
     precision = PRECISION if goal.measure == "predictive_parity" else ACCURACY

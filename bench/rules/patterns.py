@@ -18,11 +18,13 @@ class Patterns:
     ----------
     masks : the columns that hold, as bits; rising.
     rows : how many rows there are of each, by group (0, 1, neither) and label.
+    judged : the same by group and by what a measure of unfairness takes for right.
     columns : how many.
     """
 
     masks: Int64[np.ndarray, " patterns"]
     rows: Int64[np.ndarray, "patterns 3 2"]
+    judged: Int64[np.ndarray, "patterns 3 2"]
     columns: int
 
     @property
@@ -32,8 +34,8 @@ class Patterns:
 
     @property
     def totals(self) -> Float[np.ndarray, "2 2"]:
-        """Rows of the two groups, by group and label."""
-        found: np.ndarray = self.rows[:, :2].sum(axis=0).astype(float)
+        """Rows of the two groups, by group and what is right."""
+        found: np.ndarray = self.judged[:, :2].sum(axis=0).astype(float)
         return found
 
     @property
@@ -45,21 +47,24 @@ class Patterns:
         """The same rows by the other columns; forbidden ones stay, and hold nowhere."""
         kept = ~word(forbidden)
         masks, place = np.unique(self.masks & kept, return_inverse=True)
-        rows = np.zeros((len(masks), 3, 2), dtype=np.int64)
+        rows, judged = np.zeros((2, len(masks), 3, 2), dtype=np.int64)
         np.add.at(rows, place, self.rows)
-        return Patterns(masks, rows, self.columns)
+        np.add.at(judged, place, self.judged)
+        return Patterns(masks, rows, judged, self.columns)
 
 
 def collapse(
     values: Bool[np.ndarray, "n columns"],
     labels: Int[np.ndarray, " n"],
     groups: Int[np.ndarray, " n"],
+    truth: Int[np.ndarray, " n"] | None = None,
 ) -> Patterns:
     """The patterns of rows.
 
     Parameters
     ----------
     labels : 0 or 1. groups : 0, 1, or -1 for neither.
+    truth : what a measure of unfairness takes for right; none: the labels.
 
     Raises
     ------
@@ -73,9 +78,10 @@ def collapse(
             "or cut numbers into fewer bins"
         )
     masks, place = np.unique(values @ (1 << np.arange(columns)), return_inverse=True)
-    rows = np.zeros((len(masks), 3, 2), dtype=np.int64)
+    rows, judged = np.zeros((2, len(masks), 3, 2), dtype=np.int64)
     np.add.at(rows, (place, groups % 3, labels), 1)
-    return Patterns(masks.astype(np.int64), rows, columns)
+    np.add.at(judged, (place, groups % 3, labels if truth is None else truth), 1)
+    return Patterns(masks.astype(np.int64), rows, judged, columns)
 
 
 def word(columns: Iterable[int]) -> int:

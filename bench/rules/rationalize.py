@@ -28,6 +28,8 @@ class Suing:
     values : binary columns; their negations are columns where they are wanted.
     black_box : its labels, 0 or 1.
     groups : 1 for the group that unfairness is told of, 0 for the other, -1 for neither.
+    truth : 0 or 1, what measures take for right that look at it; none: the black box's labels, as
+        in the ICML paper. By these a black box is fair but for demographic parity.
 
     Raises
     ------
@@ -38,23 +40,30 @@ class Suing:
     values: Bool[np.ndarray, "n columns"]
     black_box: Int[np.ndarray, " n"]
     groups: Int[np.ndarray, " n"]
+    truth: Int[np.ndarray, " n"] | None = None
 
     def __post_init__(self) -> None:
-        shapes = [len(part) for part in (self.values, self.black_box, self.groups)]
+        shapes = [len(part) for part in (self.values, self.black_box, self.groups, self.right)]
         if len(set(shapes)) > 1:
-            raise ValueError("{} rows of values, {} labels, {} groups".format(*shapes))
+            raise ValueError("{} rows of values, {} labels, {} groups, {} truths".format(*shapes))
         for what, found, wanted in (
             ("labels", self.black_box, [0, 1]),
             ("groups", self.groups, [0, 1, NEITHER]),
+            ("truths", self.right, [0, 1]),
         ):
             strange = np.setdiff1d(found, wanted)
             if len(strange):
                 raise ValueError(f"{what} must be among {wanted}, and there is {strange[0]}")
 
     @property
+    def right(self) -> Int[np.ndarray, " n"]:
+        """What measures take for right."""
+        return self.black_box if self.truth is None else self.truth
+
+    @property
     def patterns(self) -> Patterns:
         """The rows, those that no column tells apart as one."""
-        return collapse(self.values, self.black_box, self.groups)
+        return collapse(self.values, self.black_box, self.groups, self.right)
 
 
 @dataclass(frozen=True)
@@ -134,8 +143,8 @@ def evaluate(rules: Rules, default: int, suing: Suing, goal: Goal) -> Evaluation
     predicted = predict(rules, default, suing.values)
     wrong = float(np.mean(predicted != suing.black_box))
     everyone = np.ones(len(predicted), dtype=bool)
-    totals = counts(everyone, suing.groups, suing.black_box)
-    positive = counts(predicted == 1, suing.groups, suing.black_box)
+    totals = counts(everyone, suing.groups, suing.right)
+    positive = counts(predicted == 1, suing.groups, suing.right)
     found = gaps(goal.measure, positive, totals, len(predicted))
     unfair = float(np.nan_to_num(np.abs(found), nan=1.0).max())
     objective = (1 - goal.beta) * wrong + goal.beta * unfair + goal.price * len(rules)

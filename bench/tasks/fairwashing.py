@@ -49,7 +49,7 @@ class Fairwashing:
     others: tuple[Recipe, ...] = ()
 
     name: ClassVar[str] = "fairwashing"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     accepts: ClassVar[frozenset[str]] = frozenset({"classes"})
     Setting: ClassVar[type] = FairwashingSetting
 

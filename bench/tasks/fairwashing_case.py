@@ -409,23 +409,16 @@ def _complains(problem: FairwashingProblem, region: Region, least: float) -> boo
     if len(np.unique(problem.decisions[at])) < 2 or not {0, 1} <= set(problem.groups[at].tolist()):
         return False
     try:
-        return own_unfairness(problem, region, problem.decisions) > least
+        return own_unfairness(problem, region) > least
     except ValueError:  # a group without a label that the measure looks at
         return False
 
 
-def own_unfairness(
-    problem: FairwashingProblem, region: Region, truth: Int[np.ndarray, " n"]
-) -> float:
-    """The black box's, in [0, 1]; NaN where undefined.
-
-    Parameters
-    ----------
-    truth : what the measure takes for right: of a model that is to explain the black box the
-        black box's decisions, of a sample the labels.
-    """
+def own_unfairness(problem: FairwashingProblem, region: Region) -> float:
+    """The black box's, in [0, 1]; NaN where undefined."""
     at = region.rows
-    found = disparity(problem.measure, problem.decisions[at], problem.groups[at], truth[at])
+    given = problem.decisions[at], problem.groups[at], problem.labels[at]
+    found = disparity(problem.measure, *given)
     return float(found.absolute)
 
 

@@ -62,12 +62,13 @@ def looks(
     columns: np.ndarray,
     decisions: Int[np.ndarray, " n"],
     groups: Int[np.ndarray, " n"],
+    labels: Int[np.ndarray, " n"],
 ) -> Looks:
     """How models look to those who know the black box's decisions."""
-    own = unfairness(measure, decisions, groups, decisions)
+    own = unfairness(measure, decisions, groups, labels)
     said = [model.predict(columns) for model in models]
-    fidelity = np.array([np.mean(labels == decisions) for labels in said])
-    unfair = np.array([unfairness(measure, labels, groups, decisions) for labels in said])
+    fidelity = np.array([np.mean(one == decisions) for one in said])
+    unfair = np.array([unfairness(measure, one, groups, labels) for one in said])
     return Looks(fidelity, unfair, own)
 
 

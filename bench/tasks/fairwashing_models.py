@@ -188,17 +188,19 @@ def _published(
     }
 
 
-_Seen = tuple[str, np.ndarray, np.ndarray, np.ndarray]
+_Seen = tuple[str, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def _suing(problem: FairwashingProblem) -> _Seen:
     """What `looks` needs of those before whom it has to look well."""
-    return problem.measure, problem.columns, problem.decisions, problem.groups
+    given = problem.columns, problem.decisions, problem.groups, problem.labels
+    return problem.measure, *given
 
 
 def _unseen(problem: FairwashingProblem, held: Held) -> _Seen:
     """The same of those whom the attacker hasn't seen."""
-    return problem.measure, held.test.columns, held.test.decisions, held.test.groups
+    test = held.test
+    return problem.measure, test.columns, test.decisions, test.groups, test.labels
 
 
 def of_people(
@@ -227,7 +229,7 @@ def _of_person(
     """
     at = region.rows
     agreeing = [c for c in candidates if _agrees(c.model, problem, region)]
-    own = own_unfairness(problem, region, problem.decisions)
+    own = own_unfairness(problem, region)
     if not agreeing:
         return {
             "black_box": own,
@@ -244,6 +246,7 @@ def _of_person(
         problem.columns[at],
         problem.decisions[at],
         problem.groups[at],
+        problem.labels[at],
     )
     place = int(np.lexsort([-found.fidelity, found.unfairness])[0])
     return {

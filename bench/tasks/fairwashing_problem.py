@@ -73,7 +73,8 @@ class FairwashingProblem:
     columns : what a readable model may say of the people, at most 62 columns without negations.
     names : of the columns. class_names : of the decisions 0 and 1; 1 is what people wish for.
     inputs : the same people as the black box sees them, without the column of the group.
-    decisions : of the black box, or of the data. labels : what was right.
+    decisions : of the black box, or of the data. labels : what was right, by which measures judge
+        that look at it.
     groups : 1, the protected group, 0, the other, or -1, neither.
     measure : of unfairness, by which an auditor judges.
     regions : where models have to look well.
@@ -106,7 +107,7 @@ class FairwashingProblem:
     def suing(self, region: Region) -> Suing:
         """The region's people as rule lists see them."""
         at = region.rows
-        return Suing(self.columns[at], self.decisions[at], self.groups[at])
+        return Suing(self.columns[at], self.decisions[at], self.groups[at], self.labels[at])
 
     def goal(self, beta: float, price: float, tau: float = np.inf) -> Goal:
         """An objective by the problem's measure."""

@@ -30,7 +30,7 @@ def of_sampling(
     detectors: Sequence[Detector],
 ) -> tuple[dict[str, Score], dict[str, Any]]:
     """Of samples: the first design is published."""
-    own = own_unfairness(problem, Region(problem.population), problem.labels)
+    own = own_unfairness(problem, Region(problem.population))
     drawn = [_drawn(problem, held, design) for design in explanation.designs]
     realised = [_realised(problem, samples) for samples in drawn]
     auditor = SampleAuditor(problem, held)

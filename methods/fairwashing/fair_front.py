@@ -20,8 +20,8 @@ class FairFront:
     """For each tau the list of least misclassification + price rules with unfairness <= tau.
 
     Taus are equal steps up to the unfairness of the black box itself, so that half of it is one
-    of them where `points` is even. Measures that compare with the black box's own decisions call
-    it fair: there the steps lead up to the unfairness of the most faithful list.
+    of them where `points` is even; where that is 0, up to the unfairness of the most faithful
+    list.
 
     A front has points that no weight of unfairness leads to; and where unfairness is weighed
     enough to matter, constants often win.
@@ -53,8 +53,8 @@ class FairFront:
 
     def _front(self, suing: Suing, goal: Goal) -> list[FairList]:
         limits, compiled = Limits(self.seconds), self.compiled
-        decisions = suing.black_box
-        largest = float(disparity(goal.measure, decisions, suing.groups, decisions).absolute)
+        given = suing.black_box, suing.groups, suing.right
+        largest = float(disparity(goal.measure, *given).absolute)
         if not largest > 0:
             largest = rationalize(suing, goal, limits=limits, compiled=compiled).unfairness
         taus = largest * np.arange(1, self.points + 1) / self.points

@@ -17,7 +17,7 @@ EVENTS: dict[str, tuple[str | None, str | None]] = {
     "equal_opportunity": (None, "label=1"),
     "equalized_odds": ("label=0", "label=1"),
 }
-"""In which of fairlearn's events a row is whose decision is 0, or 1: among the rows of each event
+"""In which of fairlearn's events a row is whose right label is 0, or 1: among rows of each event
 the groups shall be given label 1 equally often."""
 
 
@@ -48,9 +48,9 @@ def grid(suing: Suing, measure: str, estimator: Any, points: int, limit: float) 
     if measure not in EVENTS:
         raise Unsupported(f"fairlearn constrains no {measure}: take one of {', '.join(EVENTS)}")
     check_groups(measure, suing.patterns.totals)
-    rows = np.lexsort((*suing.values.T, suing.black_box, suing.groups))
+    rows = np.lexsort((*suing.values.T, suing.right, suing.black_box, suing.groups))
     search = package("fairlearn.reductions").GridSearch(
-        estimator, _constraint(measure), grid_size=points, grid_limit=limit
+        estimator, _constraint(measure, suing.right[rows]), grid_size=points, grid_limit=limit
     )
     with warnings.catch_warnings():
         # fairlearn 0.15 puts a bool among floats, which pandas 4 will refuse.
@@ -65,7 +65,7 @@ def grid(suing: Suing, measure: str, estimator: Any, points: int, limit: float) 
     return found
 
 
-def _constraint(measure: str) -> Any:
+def _constraint(measure: str, right: np.ndarray) -> Any:
     """fairlearn's parity of the two groups.
 
     Its own classes would make rows of neither group a third one with a constraint of its own:
@@ -75,7 +75,7 @@ def _constraint(measure: str) -> Any:
 
     def load_data(self: Any, X: np.ndarray, y: np.ndarray, *, sensitive_features: Any) -> None:
         groups = np.asarray(sensitive_features)
-        event = np.array(EVENTS[measure], dtype=object)[y]
+        event = np.array(EVENTS[measure], dtype=object)[right]
         event[groups == NEITHER] = None
         parity.load_data(
             self,

@@ -416,7 +416,7 @@ def test_constraints_are_those_of_fairlearn(measure: str):
     reductions = pytest.importorskip("fairlearn.reductions")
     problem = problem_of(9, measure, n=100)
     values, groups, labels = problem.columns.astype(float), problem.groups, problem.decisions
-    ours, theirs = _constraint(measure), getattr(reductions, OWN[measure])()
+    ours, theirs = _constraint(measure, labels), getattr(reductions, OWN[measure])()
     ours.load_data(values, labels, sensitive_features=groups)
     two = groups >= 0
     theirs.load_data(values[two], labels[two], sensitive_features=groups[two])

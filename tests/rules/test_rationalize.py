@@ -39,7 +39,11 @@ def suing(seed: int, columns: int | None = None) -> Suing:
     labels = told if rng.random() < 0.5 else rng.integers(0, 2, n)
     group = groups[rng.integers(3)].copy()
     group[:4], labels[:4] = [0, 0, 1, 1], [0, 1, 0, 1]
-    return Suing(values, labels, group)
+    if rng.random() < 0.5:
+        return Suing(values, labels, group)
+    truth = np.where(rng.random(n) < 0.7, labels, rng.integers(0, 2, n))
+    truth[:4] = [0, 1, 0, 1]
+    return Suing(values, labels, group, truth)
 
 
 @cache

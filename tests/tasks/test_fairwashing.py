@@ -435,7 +435,12 @@ def test_other_measures_have_cases_and_scores():
     """Where bins can't be balanced for a measure, samples are refused with the way out."""
     for measure in ("equal_opportunity", "predictive_parity", "equalized_odds"):
         found = case_of(setting=replace(SETTING, measure=measure))
-        assert scores_of(found, found.held.faithful).values["unfairness"].value >= 0
+        told, problem = scores_of(found, found.held.faithful), found.problem
+        given = problem.decisions, problem.groups, problem.labels
+        own = float(disparity(measure, *given).absolute)  # by what is right, not by itself
+        assert told.details["black_box"]["unfairness"] == pytest.approx(own)
+        assert own > 0
+        assert 0 <= told.values["washability"].value <= 1
     with pytest.raises(Unsupported, match="no sample is made fair by predictive_parity"):
         _ = case_of(setting=replace(SETTING, measure="predictive_parity")).problem.wanted
 

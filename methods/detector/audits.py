@@ -1,12 +1,17 @@
 """What detectors take out of an audit."""
 
+from typing import Literal
+
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from bench.scores.detection import Detection
+from bench.scores.detection import Detection, confusion_divergence
 from bench.tasks.fairwashing_problem import Audit
 
 Inputs = Float[np.ndarray, "_ _"]
+
+Direction = Literal["others_from_protected", "protected_from_others"]
+"""Of which group's confusion matrix a divergence is told, from whose."""
 
 
 def own_people(own: Audit | None, name: str) -> Audit:
@@ -60,3 +65,22 @@ def between_groups(values: Shaped[np.ndarray, " k"], groups: Int[np.ndarray, " k
 def no_test(statistic: float) -> Detection:
     """A statistic that the task compares with those of honest samples or models."""
     return Detection(statistic, float("nan"), (float("nan"),))
+
+
+def divergence_of_groups(
+    audit: Audit, name: str, direction: Direction, pseudocount: float, *, given_decision: bool
+) -> Detection:
+    """KL between the groups' confusion matrices, see `confusion_divergence`; 0 where one group is
+    missing."""
+    said = published_model(audit, name)
+    if len(np.unique(audit.groups)) < 2:
+        return no_test(0.0)
+    found = confusion_divergence(
+        said,
+        audit.decisions,
+        audit.groups,
+        pseudocount=pseudocount,
+        reverse=direction == "protected_from_others",
+        given_decision=given_decision,
+    )
+    return no_test(found)

@@ -5,10 +5,10 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from bench.scores.detection import Detection, confusion_divergence
+from bench.scores.detection import Detection
 from bench.tasks.fairwashing_problem import Audit
 
-from .audits import no_test, published_model
+from .audits import Direction, divergence_of_groups
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class FraudDetect:
     NeurIPS 2022, Algorithm 1.
     """
 
-    direction: Literal["others_from_protected", "protected_from_others"] = "others_from_protected"
+    direction: Direction = "others_from_protected"
     pseudocount: float = 0.5
 
     name: ClassVar[str] = "fraud_detect"
@@ -44,14 +44,6 @@ class FraudDetect:
             raise ValueError(f"pseudocount={self.pseudocount}: wanted 0 or more people")
 
     def detect(self, published: Audit, own: Audit | None, *, rng: np.random.Generator) -> Detection:
-        said = published_model(published, self.name)
-        if len(np.unique(published.groups)) < 2:
-            return no_test(0.0)
-        divergence = confusion_divergence(
-            said,
-            published.decisions,
-            published.groups,
-            pseudocount=self.pseudocount,
-            reverse=self.direction == "protected_from_others",
+        return divergence_of_groups(
+            published, self.name, self.direction, self.pseudocount, given_decision=False
         )
-        return no_test(divergence)

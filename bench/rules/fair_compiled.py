@@ -21,20 +21,33 @@ def precision_gap(g00, g01, g10, g11, label):
 
 @njit(cache=True)
 @no_type_check
-def unfair(start, first, second, terms):
-    # Of start + first + second: without an array for each list.
-    if terms.form == LARGEST:
-        most = 0.0
-        for e in range(len(start)):
-            most = max(most, abs(start[e] + first[e] + second[e]))
-        return most
-    g00, g01 = start[0] + first[0] + second[0], start[1] + first[1] + second[1]
-    g10, g11 = start[2] + first[2] + second[2], start[3] + first[3] + second[3]
+def of_counts(g00, g01, g10, g11, terms):
     most = precision_gap(g00, g01, g10, g11, 1)
     if terms.form == ACCURACY:
         t = terms.totals
         most = max(most, precision_gap(t[0] - g00, t[1] - g01, t[2] - g10, t[3] - g11, 0))
     return most
+
+
+@njit(cache=True)
+@no_type_check
+def unfair(sums, added, default, n, terms, found):
+    # Of sums + default * added, of n places.
+    if terms.form != LARGEST:
+        for j in range(n):
+            found[j] = of_counts(
+                sums[0, j] + default * added[0, j],
+                sums[1, j] + default * added[1, j],
+                sums[2, j] + default * added[2, j],
+                sums[3, j] + default * added[3, j],
+                terms,
+            )
+        return
+    for j in range(n):
+        found[j] = 0.0
+    for e in range(len(sums)):
+        for j in range(n):
+            found[j] = max(found[j], abs(sums[e, j] + default * added[e, j]))
 
 
 @njit(cache=True)
@@ -77,25 +90,54 @@ def left_by(key, members, left):
 
 @njit(cache=True)
 @no_type_check
-def sum_up(left, larger, terms, rows, captured, total):
-    # By column and over all; if most is left, what is taken away from the sums over all.
-    columns = len(captured)
-    for c in range(columns + 1):
-        if c < columns and terms.opposite[c] >= 0:
+def sum_up(left, larger, terms, rows, found):
+    # By column, but for those whose opposite is there, and last over all; if most is left, what is
+    # taken away from the sums over all.
+    for c in range(len(terms.members)):
+        if terms.opposite[c]:
             continue
         for w in range(len(left)):
             rows[w] = ~left[w] if larger else left[w]
             rows[w] &= terms.members[c, w]
-        into = captured[c] if c < columns else total
+        into = found[terms.stored[c]]
         add_up(rows, terms.table, into)
         if larger:
             for q in range(len(into)):
                 into[q] = terms.everywhere[c, q] - into[q]
-    for c in range(columns):
-        other = terms.opposite[c]
-        if other >= 0:
+
+
+@njit(cache=True)
+@no_type_check
+def lay_out(sums, key, terms, places, captured, rest):
+    # Returns how many columns are open.
+    k, total = 0, sums[len(sums) - 1]
+    for c in range(terms.holds.shape[1]):
+        if (terms.allowed >> c) & 1 and not (key >> c) & 1:
+            one, other = (rest, captured) if terms.opposite[c] else (captured, rest)
+            own = sums[terms.stored[c]]
             for q in range(len(total)):
-                captured[c, q] = total[q] - captured[other, q]
+                one[q, k] = own[q]
+                other[q, k] = total[q] - own[q]
+            places[k] = c
+            k += 1
+    return k
+
+
+@njit(cache=True)
+@no_type_check
+def row_of(key, known):
+    # Returns whether it is a new one.
+    last, place = len(known.rows) - 1, (key * 0x9E3779B97F4A7C15 >> 20) & (len(known.rows) - 1)
+    while known.rows[place] >= 0:
+        if known.keys[place] == key:
+            return known.rows[place], False
+        place = (place + 1) & last
+    row = known.used[0]
+    if row < len(known.at) - 1:
+        known.rows[place], known.keys[place] = row, key
+        known.used[0] += 1
+    known.closed[row] = -1
+    return row, True
 
 
 @njit(cache=True)
@@ -116,112 +158,168 @@ def closed_by(column, key, left, members):
 
 @njit(cache=True)
 @no_type_check
-def extended(prefixes, starts, terms, best, margin, last, found):
+def changes(captured, terms, change):
+    # What other labels of captured rows can cost by unfairness.
+    entries = len(terms.multipliers[0])
+    for j in range(captured.shape[1]):
+        most = 0.0
+        for e in range(entries):
+            positive = captured[2 + entries + e, j]
+            most = max(most, positive, positive - captured[2 + e, j])
+        if terms.tau < np.inf:
+            change[j] = np.inf if most > 0 else 0.0
+        else:
+            change[j] = terms.beta * (most if terms.form == LARGEST else 1.0)
+
+
+@njit(cache=True)
+@no_type_check
+def bounded(sums, rest, n, terms, linear, found):
+    # max_mu (mu G - offset + the least that the rest adds), of n places.
+    entries = len(sums)
+    for j in range(n):
+        found[j] = -np.inf
+    for m in range(len(terms.offsets)):
+        row, offset = 2 + 2 * entries + m, terms.offsets[m]
+        for j in range(n):
+            linear[j] = rest[row, j] - offset
+        for e in range(entries):
+            mu = terms.multipliers[m, e]
+            for j in range(n):
+                linear[j] += mu * sums[e, j]
+        for j in range(n):
+            found[j] = max(found[j], linear[j])
+
+
+@njit(cache=True)
+@no_type_check
+def extended(prefixes, starts, terms, known, best, margin, last, found):
+    # All that a prefix needs is laid out by quantity, then by open column: the inner loops go over
+    # columns, of which one instruction serves several.
     value, parent, code, least = best
     columns, quantities = terms.holds.shape[1], terms.table.shape[1]
-    entries, n_multipliers = prefixes.sums.shape[1], len(terms.offsets)
-    full, tau, n, pruning = (1 << columns) - 1, terms.tau + SLACK, 0, 0
-    constrained = terms.tau < np.inf
-    captured, total = np.empty((columns, quantities)), np.empty(quantities)
+    entries = prefixes.sums.shape[1]
+    full, tau, n = (1 << columns) - 1, terms.tau + SLACK, 0
     left, rows = np.empty((2, terms.members.shape[1]), dtype=np.uint64)
-    rest, nothing = np.empty((columns, quantities)), np.zeros(entries)
-    keys, change = np.empty(columns, dtype=np.int64), np.empty(columns)
+    captured, rest = np.empty((2, quantities, columns))
+    sums, bounds = np.empty((2, entries, columns)), np.empty((2, columns))
+    size, linear, change = np.empty((3, columns))
+    places = np.empty(columns, dtype=np.int64)
     for group in range(len(starts) - 1):
         key = prefixes.keys[starts[group]]
-        larger = left_by(key, terms.members, left)
-        sum_up(left, larger, terms, rows, captured, total)
-        keys[:] = -1
-        for c in range(columns):
-            most = 0.0
-            for q in range(quantities):
-                rest[c, q] = total[q] - captured[c, q]
-            for e in range(entries):
-                positive = captured[c, 2 + entries + e]
-                most = max(most, positive, positive - captured[c, 2 + e])
-            if constrained:
-                change[c] = np.inf if most > 0 else 0.0
-            else:
-                change[c] = terms.beta * (most if terms.form == LARGEST else 1.0)
+        row, new = row_of(key, known)
+        keys, unpacked = known.closed[row], new
+        if new:
+            larger = left_by(key, terms.members, left)
+            sum_up(left, larger, terms, rows, known.at[row])
+        k = lay_out(known.at[row], key, terms, places, captured, rest)
+        changes(captured[:, :k], terms, change)
         for s in range(starts[group], starts[group + 1]):
-            for c in range(columns):
-                if (key >> c) & 1:
-                    continue
+            cost = prefixes.costs[s] + terms.price
+            for label in range(2):
+                for e in range(entries):
+                    for j in range(k):
+                        sums[label, e, j] = prefixes.sums[s, e] + label * captured[2 + e, j]
+                for default in range(2):
+                    unfair(sums[label], rest[2:], default, k, terms, size)
+                    for j in range(k):
+                        linear[j] = cost + captured[label, j] + rest[default, j]
+                        linear[j] += terms.beta * size[j]
+                    for j in range(k):
+                        least = min(least, size[j])
+                        if linear[j] < value - SLACK and size[j] <= tau:
+                            value, parent = linear[j], s
+                            code = RULE_OF * places[j] + 2 * label + default
+                if not last:
+                    bounded(sums[label], rest, k, terms, linear, bounds[label])
+            if last:
+                continue
+            limit = value - margin - terms.price
+            for j in range(k):
                 for label in range(2):
-                    cost = prefixes.costs[s] + terms.price + captured[c, label]
-                    own = captured[c, 2 : 2 + entries] if label else nothing
-                    for default in range(2):
-                        ended = cost + rest[c, default]
-                        if ended >= value and not constrained:
-                            continue
-                        after = rest[c, 2 : 2 + entries] if default else nothing
-                        size = unfair(prefixes.sums[s], own, after, terms)
-                        least = min(least, size)
-                        ended += terms.beta * size
-                        if size <= tau and ended < value - SLACK:
-                            value, parent = ended, s
-                            code = RULE_OF * c + 2 * label + default
-                    if last or captured[c, 1 - label] + change[c] < terms.price - SLACK:
+                    spent = cost + captured[label, j]
+                    if bounds[label, j] + spent >= limit:
                         continue
-                    # Most children are pruned, by the multiplier that has pruned the last.
-                    bound, limit, m = -np.inf, value - margin - cost - terms.price, pruning
-                    for _ in range(n_multipliers):
-                        linear = rest[c, 2 + 2 * entries + m] - terms.offsets[m]
-                        for e in range(entries):
-                            linear += terms.multipliers[m, e] * (prefixes.sums[s, e] + own[e])
-                        bound = max(bound, linear)
-                        if bound >= limit:
-                            pruning = m
-                            break
-                        m = m + 1 if m + 1 < n_multipliers else 0
-                    if bound >= limit:
+                    if captured[1 - label, j] + change[j] < terms.price - SLACK:
                         continue
-                    bound += cost + terms.price
+                    c = places[j]
+                    if not unpacked and keys[c] < 0:
+                        left_by(key, terms.members, left)
+                        unpacked = True
                     if keys[c] < 0:
                         keys[c] = closed_by(c, key, left, terms.members)
                     if keys[c] == full:
                         continue
-                    found.keys[n], found.costs[n], found.bounds[n] = keys[c], cost, bound
+                    found.keys[n], found.costs[n] = keys[c], spent
+                    found.bounds[n] = bounds[label, j] + spent + terms.price
                     found.parents[n], found.rules[n] = s, RULE_OF * c + 2 * label
                     for e in range(entries):
-                        found.sums[n, e] = prefixes.sums[s, e] + own[e]
-                        found.highest[n, e] = rest[c, 2 + entries + e]
-                        found.lowest[n, e] = rest[c, 2 + e] - rest[c, 2 + entries + e]
+                        found.sums[n, e] = sums[label, e, j]
+                        found.highest[n, e] = rest[2 + entries + e, j]
+                        found.lowest[n, e] = rest[2 + e, j] - rest[2 + entries + e, j]
                     n += 1
     return n, value, parent, code, least
 
 
 @njit(cache=True)
 @no_type_check
-def as_good(cost1, sum1, cost2, sum2, lowest, highest, terms):
+def as_good(cost1, sums1, one, cost2, sums2, two, low, high, terms):
+    # Arrays and places, not rows: a view of each would take longer than the comparison.
     tau, allowed, hardest = terms.tau, True, -np.inf
-    for e in range(len(sum1)):
-        g1, g2 = sum1[e], sum2[e]
-        low, high = max(lowest[e], -tau - g2), min(highest[e], tau - g2)
-        if low > high:
+    for e in range(sums1.shape[1]):
+        g1, g2 = sums1[one, e], sums2[two, e]
+        lowest, highest = max(low[two, e], -tau - g2), min(high[two, e], tau - g2)
+        if lowest > highest:
             return True
-        if g1 + high > tau + SLACK or g1 + low < -tau - SLACK:
+        if g1 + highest > tau + SLACK or g1 + lowest < -tau - SLACK:
             allowed = False
-        end = high if g1 > g2 else low
+        end = highest if g1 > g2 else lowest
         hardest = max(hardest, abs(g1 + end) - abs(g2 + end))
-    return allowed and cost2 - cost1 >= terms.beta * hardest - SLACK
+    return allowed and cost2[two] - cost1[one] >= terms.beta * hardest - SLACK
 
 
 @njit(cache=True)
 @no_type_check
 def undominated(prefixes, earlier, starts, first, after, terms, keep):
+    cost, sums, low, high = prefixes.costs, prefixes.sums, prefixes.lowest, prefixes.highest
+    old, olds = earlier.costs, earlier.sums
     for group in range(len(starts) - 1):
         for two in range(starts[group], starts[group + 1]):
-            cost2, sum2 = prefixes.costs[two], prefixes.sums[two]
-            low, high = prefixes.lowest[two], prefixes.highest[two]
             for one in range(first[group], min(after[group], first[group] + RIVALS)):
-                if as_good(earlier.costs[one], earlier.sums[one], cost2, sum2, low, high, terms):
+                if as_good(old, olds, one, cost, sums, two, low, high, terms):
                     keep[two] = False
                     break
             if not keep[two]:
                 continue
             for one in range(starts[group], min(two, starts[group] + RIVALS)):
-                if keep[one] and as_good(
-                    prefixes.costs[one], prefixes.sums[one], cost2, sum2, low, high, terms
-                ):
+                if keep[one] and as_good(cost, sums, one, cost, sums, two, low, high, terms):
                     keep[two] = False
                     break
+
+
+@njit(cache=True)
+@no_type_check
+def minimal(starts, second, third, keep):
+    # Stairs: the second coordinates rise, the third ones fall.
+    ys, zs = np.empty((2, len(second)))
+    for group in range(len(starts) - 1):
+        steps = 0
+        for i in range(starts[group], starts[group + 1]):
+            y, z = second[i], third[i]
+            upto = np.searchsorted(ys[:steps], y + SLACK, side="right")
+            if upto and zs[upto - 1] <= z + SLACK:
+                continue
+            keep[i] = True
+            at = np.searchsorted(ys[:steps], y)
+            end = at
+            while end < steps and zs[end] >= z:
+                end += 1
+            kept = steps - end
+            if end == at:
+                for j in range(kept):
+                    ys[steps - j], zs[steps - j] = ys[steps - 1 - j], zs[steps - 1 - j]
+            else:
+                for j in range(kept):
+                    ys[at + 1 + j], zs[at + 1 + j] = ys[end + j], zs[end + j]
+            ys[at], zs[at] = y, z
+            steps = at + 1 + kept

@@ -20,6 +20,9 @@ RIVALS = 4096
 """Earlier prefixes, and ones before it, that a prefix is compared with at most: what is dominated
 by others alone stays, which costs time and no proof."""
 
+MEMORY = 1 << 28
+"""Bytes of sums that the compiled kernels keep at most: a quarter of a GB."""
+
 RULE_OF = 4
 """A child's code: 4 times its column, twice its label, its default."""
 
@@ -31,12 +34,14 @@ class Terms(NamedTuple):
     ----------
     masks : the columns that hold. holds : the same as a table. members : the same as the packed
         set of each column's patterns, and of all.
-    opposite : for each column its negation, if there is one that holds less often; else -1.
+    opposite : the columns whose negation is another one that holds less often; of all, none.
+    stored : where each column's sums are, or its negation's, and after them those over all.
     table : a pattern's cost if predicted 0, if predicted 1; what it adds to G if predicted 1; the
         positive part of that; and for each multiplier the least that it adds to the bound;
         zeros, to a multiple of `BLOCK`.
     everywhere : the table's sums over each column's patterns, and over all.
     multipliers, offsets : unfairness costs at least mu G - offset.
+    allowed : the columns that rules may have, as bits.
     form : see `LARGEST`. totals : rows by group and label, flat.
     price : of a rule. beta : the unfairness costs beta times its size; tau : its largest size.
     """
@@ -44,16 +49,50 @@ class Terms(NamedTuple):
     masks: Int64[np.ndarray, " patterns"]
     holds: Bool[np.ndarray, "patterns columns"]
     members: UInt64[np.ndarray, "columns_and_one words"]
-    opposite: Int[np.ndarray, " columns"]
+    opposite: Bool[np.ndarray, " columns_and_one"]
+    stored: Int[np.ndarray, " columns_and_one"]
     table: Float[np.ndarray, "patterns quantities"]
     everywhere: Float[np.ndarray, "columns_and_one quantities"]
     multipliers: Float[np.ndarray, "multipliers entries"]
     offsets: Float[np.ndarray, " multipliers"]
+    allowed: int
     form: int
     totals: Float[np.ndarray, " 4"]
     price: float
     beta: float
     tau: float
+
+
+class Sums(NamedTuple):
+    """What has been added up of the rows that a key leaves.
+
+    Attributes
+    ----------
+    keys, rows : a table with open addressing; row -1: no key has this place.
+    used : how many rows are handed out; the last one is for all keys that come too late.
+    at : the sums, see `Terms.stored`. closed : the key that each column leads to, or -1: not known.
+    """
+
+    keys: Int64[np.ndarray, " places"]
+    rows: Int64[np.ndarray, " places"]
+    used: Int64[np.ndarray, " 1"]
+    at: Float[np.ndarray, "rows stored quantities"]
+    closed: Int64[np.ndarray, "rows columns"]
+
+    @classmethod
+    def empty(cls, terms: Terms) -> "Sums":
+        """Room for as many keys as `MEMORY` holds; what isn't written takes none."""
+        columns, quantities = terms.everywhere.shape
+        stored = columns - int(terms.opposite.sum())
+        room = MEMORY // (8 * (stored * quantities + columns))
+        places = 1 << (2 * room).bit_length()
+        return cls(
+            np.zeros(places, dtype=np.int64),
+            np.full(places, -1),
+            np.zeros(1, dtype=np.int64),
+            np.empty((room + 1, stored, quantities)),
+            np.empty((room + 1, columns - 1), dtype=np.int64),
+        )
 
 
 class Prefixes(NamedTuple):
@@ -141,6 +180,18 @@ class Kernels(Protocol):
         """
         ...
 
+    def minimal(
+        self,
+        keys: Int64[np.ndarray, " n"],
+        second: Float[np.ndarray, " n"],
+        third: Float[np.ndarray, " n"],
+    ) -> Bool[np.ndarray, " n"]:
+        """Where no earlier one with the same key is as small in both.
+
+        Sorted by key and then by a first coordinate: where none is as small in all three.
+        """
+        ...
+
 
 def fair_kernels(compiled: bool | None = None) -> Kernels:
     """Compiled ones where numba is installed, or as wished."""
@@ -205,6 +256,21 @@ class _Plain:
             keep[start:end] = alive[n_old:]
         return keep
 
+    def minimal(
+        self,
+        keys: Int64[np.ndarray, " n"],
+        second: Float[np.ndarray, " n"],
+        third: Float[np.ndarray, " n"],
+    ) -> Bool[np.ndarray, " n"]:
+        keep = np.ones(len(keys), dtype=bool)
+        starts = groups_of(keys)
+        for start, end in zip(starts[:-1], starts[1:], strict=True):
+            for place in range(start + 1, end):
+                smaller = second[start:place] <= second[place] + SLACK
+                smaller &= third[start:place] <= third[place] + SLACK
+                keep[place] = not smaller.any()
+        return keep
+
 
 def _children(
     prefixes: Prefixes, group: slice, terms: Terms, best: Best, margin: float
@@ -220,7 +286,7 @@ def _children(
     captured = holds.T @ table
     rest = table.sum(axis=0) - captured
     together = holds.T @ holds
-    any_row = np.diag(together) > 0
+    any_row = (np.diag(together) > 0) & ((terms.allowed >> np.arange(columns)) & 1 == 1)
     keys = (together == np.diag(together)) @ (1 << np.arange(columns))
 
     costs = prefixes.costs[group, None, None] + terms.price + captured[:, :2]
@@ -283,20 +349,29 @@ def _as_good(
 
 
 class _Compiled:
+    def __init__(self) -> None:
+        self.table: Float[np.ndarray, "patterns quantities"] | None = None
+
+    def _sums(self, terms: Terms) -> Sums:
+        if terms.table is not self.table:
+            self.table, self.known = terms.table, Sums.empty(terms)
+        return self.known
+
     def extended(
         self, prefixes: Prefixes, terms: Terms, best: Best, margin: float, last: bool
     ) -> tuple[Prefixes, Best]:
         room = 0 if last else 2 * len(prefixes.keys) * terms.holds.shape[1]
         entries = prefixes.sums.shape[1]
-        numbers, sums = np.empty((2, room)), np.empty((3, room, entries))
+        numbers, gaps = np.empty((2, room)), np.empty((3, room, entries))
         places = np.empty((3, room), dtype=np.int64)
         found = Prefixes(
-            places[0], numbers[0], sums[0], sums[1], sums[2], numbers[1], places[1], places[2]
+            places[0], numbers[0], gaps[0], gaps[1], gaps[2], numbers[1], places[1], places[2]
         )
         starts = groups_of(prefixes.keys)
         from bench.rules.fair_compiled import extended
 
-        n, *told = extended(prefixes, starts, terms, tuple(best), margin, last, found)
+        sums = self._sums(terms)
+        n, *told = extended(prefixes, starts, terms, sums, tuple(best), margin, last, found)
         return found.at(slice(0, n)), Best(*told)
 
     def undominated(
@@ -309,4 +384,16 @@ class _Compiled:
         from bench.rules.fair_compiled import undominated
 
         undominated(prefixes, earlier, starts, first, after, terms, keep)
+        return keep
+
+    def minimal(
+        self,
+        keys: Int64[np.ndarray, " n"],
+        second: Float[np.ndarray, " n"],
+        third: Float[np.ndarray, " n"],
+    ) -> Bool[np.ndarray, " n"]:
+        keep = np.zeros(len(keys), dtype=bool)
+        from bench.rules.fair_compiled import minimal
+
+        minimal(groups_of(keys), second, third, keep)
         return keep

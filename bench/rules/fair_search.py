@@ -5,7 +5,7 @@ captured rows add: prefixes that have captured the same rows share one pass over
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,13 +30,16 @@ from bench.rules.fair_kernels import (
     unfairness,
 )
 from bench.rules.fairness import additive
-from bench.rules.patterns import Patterns
+from bench.rules.patterns import Patterns, word
 
 EXACT = 1e-10
 """Proofs are up to this much of the objective: less than any row or gap, more than rounding."""
 
 _CHUNK = 1024
 """Prefixes that are extended together, between two looks at the clock."""
+
+_ROUNDING = 1e-12
+"""Costs that differ by less count as equal: a hundred times in a row are less than `EXACT`."""
 
 _STEEPEST = 2.0
 """The largest multiplier of a constraint. A pattern of one group changes its label at the group's
@@ -101,45 +104,83 @@ class Outcome:
     unfairness: float
 
 
-def search(
-    patterns: Patterns,
-    goal: Goal,
-    *,
-    deadline: float = np.inf,
-    nodes: int = Limits.nodes,
-    beam: int = 100,
-    below: float = np.inf,
-    proof: bool = True,
-    compiled: bool | None = None,
-) -> Outcome:
-    """The best list, or the best met until `deadline` (of `time.process_time`).
+@dataclass(frozen=True)
+class Space:
+    """The lists over some patterns, and what searches among them have met.
 
-    Parameters
-    ----------
-    nodes : prefixes kept of a level at most.
-    beam : as many prefixes of each level are looked at first, for a good list to begin with.
-    below : only lists with a smaller objective are looked for.
-    proof : whether the search goes on when the beam has ended.
+    Searches of the same space, or of the same one at another tau, add up no rows twice.
     """
-    terms = _terms(patterns, goal)
-    run = _Search(terms, goal, fair_kernels(compiled), deadline, nodes)
-    started = Outcome((), 0, below, -np.inf, False, 0, np.inf)
-    if beam:
-        started = run(started, width=beam)
-    return started if started.proved or not proof else run(started)
+
+    terms: Terms
+    goal: Goal
+    inner: Kernels
+
+    @classmethod
+    def of(
+        cls,
+        patterns: Patterns,
+        goal: Goal,
+        *,
+        taus: Sequence[float] = (),
+        compiled: bool | None = None,
+    ) -> "Space":
+        """
+        Parameters
+        ----------
+        taus : those that searches will be `at`; none: the goal's.
+        compiled : by numba; where it is installed, unless said otherwise.
+        """
+        return cls(_terms(patterns, goal, taus or [goal.tau]), goal, fair_kernels(compiled))
+
+    def at(self, tau: float) -> "Space":
+        """The same with another largest unfairness."""
+        goal = replace(self.goal, tau=tau)
+        offsets = _offsets(self.terms.multipliers, goal)
+        return replace(self, terms=self.terms._replace(tau=float(tau), offsets=offsets), goal=goal)
+
+    def search(
+        self,
+        *,
+        forbidden: Iterable[int] = (),
+        deadline: float = np.inf,
+        nodes: int = Limits.nodes,
+        beam: int = 100,
+        below: float = np.inf,
+        proof: bool = True,
+    ) -> Outcome:
+        """The best list, or the best met until `deadline` (of `time.process_time`).
+
+        Parameters
+        ----------
+        forbidden : columns that no rule has.
+        nodes : prefixes kept of a level at most.
+        beam : as many prefixes of each level are looked at first, for a good list to begin with.
+        below : only lists with a smaller objective are looked for.
+        proof : whether the search goes on when the beam has ended.
+        """
+        terms = self.terms._replace(allowed=self.terms.allowed & ~word(forbidden))
+        run = _Search(terms, self.goal, self.inner, deadline, nodes)
+        started = Outcome((), 0, below, -np.inf, False, 0, np.inf)
+        if beam:
+            started = run(started, width=beam)
+        return started if started.proved or not proof else run(started)
 
 
-def _terms(patterns: Patterns, goal: Goal) -> Terms:
+def _terms(patterns: Patterns, goal: Goal, taus: Sequence[float]) -> Terms:
     """The patterns in units of the goal."""
     form = additive(goal.measure, patterns.totals, patterns.n)
     per_label = (1 - goal.beta) * patterns.rows.sum(axis=1) / patterns.n
     if_zero, if_one = per_label[:, 1], per_label[:, 0]
     added = np.einsum("igb,egb->ie", patterns.judged[:, :2].astype(float), form.weights)
-    multipliers = _multipliers(if_zero, if_one, added, goal) if form.largest else np.zeros((1, 4))
+    multipliers = np.zeros((1, 4))
+    if form.largest:
+        found = [_multipliers(if_zero, if_one, added, replace(goal, tau=tau)) for tau in taus]
+        multipliers = np.unique(np.concatenate(found), axis=0)
     least = np.minimum(if_zero[:, None], if_one[:, None] + added @ multipliers.T)
     precision = PRECISION if goal.measure == "predictive_parity" else ACCURACY
     table = np.hstack([if_zero[:, None], if_one[:, None], added, np.maximum(added, 0), least])
-    holds, opposite = patterns.holds, _opposite(patterns.holds)
+    holds = patterns.holds
+    opposite, stored = _stored(_opposites(holds))
     table = np.pad(table, ((0, 0), (0, -table.shape[1] % BLOCK)))
     members = np.vstack([holds.T, np.ones(len(holds), dtype=bool)])
     return Terms(
@@ -147,10 +188,12 @@ def _terms(patterns: Patterns, goal: Goal) -> Terms:
         holds,
         pack(members),
         opposite,
+        stored,
         table,
         members @ table,
         multipliers,
         _offsets(multipliers, goal),
+        (1 << patterns.columns) - 1,
         LARGEST if form.largest else precision,
         patterns.totals.ravel(),
         float(goal.price),
@@ -159,7 +202,17 @@ def _terms(patterns: Patterns, goal: Goal) -> Terms:
     )
 
 
-def _opposite(holds: Bool[np.ndarray, "patterns columns"]) -> Int[np.ndarray, " columns"]:
+def _stored(
+    opposites: Int[np.ndarray, " columns"],
+) -> tuple[Bool[np.ndarray, " columns_and_one"], Int[np.ndarray, " columns_and_one"]]:
+    """`Terms.opposite` and `Terms.stored`."""
+    opposite = np.append(opposites >= 0, False)
+    stored = np.cumsum(~opposite) - 1
+    stored[opposite] = stored[opposites[opposites >= 0]]
+    return opposite, stored
+
+
+def _opposites(holds: Bool[np.ndarray, "patterns columns"]) -> Int[np.ndarray, " columns"]:
     """For each column its negation among the others, where that one holds less often; else -1."""
     found = np.full(holds.shape[1], -1)
     sizes = holds.sum(axis=0)
@@ -305,6 +358,8 @@ class _Search:
         """Sorted by key, and only the prefixes that may lead to something new."""
         if self.terms.form != LARGEST:
             return _cheapest(fresh, earlier)
+        if _ordered(self.terms):
+            return self._minimal(fresh, earlier)
         fresh = fresh.at(np.lexsort((fresh.bounds, fresh.keys)))
         parts = [fresh.at(slice(0, 0))]
         for piece in _pieces(fresh.keys):
@@ -313,6 +368,17 @@ class _Search:
                 part = part.at(self.inner.undominated(part, earlier, self.terms))
             parts.append(part)
         return Prefixes.joined(parts)
+
+    def _minimal(self, fresh: Prefixes, earlier: Prefixes) -> Prefixes:
+        """The same by sorting, where three numbers tell which prefix is as good as which."""
+        rivals = earlier.at(np.isin(earlier.keys, fresh.keys))
+        numbers = np.vstack([_numbers(part, self.terms) for part in (rivals, fresh)])
+        keys = np.concatenate([rivals.keys, fresh.keys])
+        # What differs by rounding counts as equal, so that the next number decides.
+        order = np.lexsort((*numbers.T[:0:-1], np.round(numbers[:, 0] / _ROUNDING), keys))
+        keep = self.inner.minimal(keys[order], *numbers[order].T[1:])
+        places = order[keep] - len(rivals.keys)
+        return fresh.at(places[places >= 0])
 
 
 def _pieces(keys: Int64[np.ndarray, " prefixes"]) -> Iterator[slice]:
@@ -337,6 +403,26 @@ def _cheapest(fresh: Prefixes, earlier: Prefixes) -> Prefixes:
     first = np.ones(len(order), dtype=bool)
     first[1:] = (keys[1:] != keys[:-1]) | (sums[1:] != sums[:-1]).any(axis=1)
     return both.at(order[first & (order >= len(earlier.keys))])
+
+
+def _ordered(terms: Terms) -> bool:
+    """Whether `_numbers` tell all: one gap that is either weighed or limited."""
+    return terms.multipliers.shape[1] == 1 and (terms.beta == 0 or terms.tau == np.inf)
+
+
+def _numbers(prefixes: Prefixes, terms: Terms) -> Float[np.ndarray, "prefixes 3"]:
+    """A prefix is as good as another with the same key where none of its numbers is larger.
+
+    Unfairness weighed: what it costs at both ends of the gap that is still possible; in between,
+    the difference of two is monotone. Unfairness limited: its cost, and which further gaps are
+    allowed.
+    """
+    gap, lowest, highest = prefixes.sums[:, 0], prefixes.lowest[:, 0], prefixes.highest[:, 0]
+    if np.isinf(terms.tau):
+        ends = prefixes.costs + terms.beta * np.abs(gap + np.stack([lowest, highest]))
+        return np.stack([*ends, np.zeros(len(gap))], axis=1)
+    least, most = np.maximum(lowest, -terms.tau - gap), np.minimum(highest, terms.tau - gap)
+    return np.stack([prefixes.costs, least, -most], axis=1)
 
 
 def _listed(found: Outcome, levels: list[Prefixes], best: Best) -> Outcome:

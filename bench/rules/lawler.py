@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from bench.rules.exact import Limits
-from bench.rules.fair_search import EXACT, Goal, Outcome, search
+from bench.rules.fair_search import EXACT, Goal, Outcome, Space
 from bench.rules.fairness import check_groups
 from bench.rules.rationalize import FairList, Suing, fair_list, predict
 
@@ -110,8 +110,9 @@ class _Scheme:
         compiled: bool | None,
     ) -> None:
         self.suing, self.goal, self.k, self.distinct = suing, goal, k, distinct
-        self.deadline, self.nodes, self.compiled = deadline, nodes, compiled
+        self.deadline, self.nodes = deadline, nodes
         self.patterns = suing.patterns
+        self.space = Space.of(self.patterns, goal, compiled=compiled)
         self.known: dict[object, _Waiting] = {}
         self.solved: list[_Waiting] = []
         self.tried: set[frozenset[int]] = set()
@@ -172,14 +173,12 @@ class _Scheme:
         began = time.process_time()
         start = np.inf if known is None else known.outcome.value
         cutoff = self._cutoff()
-        outcome = search(
-            self.patterns.without(forbidden),
-            self.goal,
+        outcome = self.space.search(
+            forbidden=forbidden,
             deadline=self.deadline,
             nodes=self.nodes,
             beam=0,
             below=min(start, cutoff),
-            compiled=self.compiled,
         )
         self.searches += 1
         bound = max(outcome.bound, least)

@@ -43,15 +43,6 @@ class Patterns:
         """Where each column holds."""
         return bits(self.masks, self.columns)
 
-    def without(self, forbidden: Iterable[int]) -> "Patterns":
-        """The same rows by the other columns; forbidden ones stay, and hold nowhere."""
-        kept = ~word(forbidden)
-        masks, place = np.unique(self.masks & kept, return_inverse=True)
-        rows, judged = np.zeros((2, len(masks), 3, 2), dtype=np.int64)
-        np.add.at(rows, place, self.rows)
-        np.add.at(judged, place, self.judged)
-        return Patterns(masks, rows, judged, self.columns)
-
 
 def collapse(
     values: Bool[np.ndarray, "n columns"],

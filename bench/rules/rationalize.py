@@ -7,14 +7,14 @@ Aivodji, Arai, Fortineau, Gambs, Hara, Tapp, *Fairwashing: the risk of rationali
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Int
 
 from bench.rules.exact import Limits
 from bench.rules.fair_kernels import SLACK
-from bench.rules.fair_search import Goal, Outcome, Rules, search
+from bench.rules.fair_search import Goal, Outcome, Rules, Space
 from bench.rules.fairness import NEITHER, check_groups, counts, gaps
 from bench.rules.patterns import Patterns, collapse
 
@@ -176,15 +176,14 @@ def rationalize(
     Infeasible
         where no list was met whose unfairness is at most tau; says how fair the fairest is.
     """
-    began, limits = time.process_time(), limits or Limits()
     check_groups(goal.measure, suing.patterns.totals)
-    outcome = search(
-        suing.patterns.without(forbidden),
-        goal,
-        deadline=began + limits.seconds,
-        nodes=limits.nodes,
-        compiled=compiled,
-    )
+    space = Space.of(suing.patterns, goal, compiled=compiled)
+    return _best(suing, space, limits or Limits(), forbidden)
+
+
+def _best(suing: Suing, space: Space, limits: Limits, forbidden: Iterable[int] = ()) -> FairList:
+    began, goal = time.process_time(), space.goal
+    outcome = space.search(forbidden=forbidden, deadline=began + limits.seconds, nodes=limits.nodes)
     if np.isinf(outcome.value):
         met = "there is" if outcome.proved else "was met before the limits ended the search"
         raise Infeasible(
@@ -231,15 +230,14 @@ def front(
     -------
     One list a tau, in their order; none where no list is so fair, or none was met.
     """
-    limits = limits or Limits()
     check_groups(goal.measure, suing.patterns.totals)
+    space = Space.of(suing.patterns, goal, taus=taus, compiled=compiled)
     found: dict[float, FairList | None] = {}
     last: FairList | None = None
     for tau in sorted(set(taus), reverse=True):
         if last is None or not last.proved or last.unfairness > tau + SLACK:
-            one = replace(goal, tau=tau)
             try:
-                last = rationalize(suing, one, limits=limits, compiled=compiled)
+                last = _best(suing, space.at(tau), limits or Limits())
             except Infeasible:
                 last = None
         found[tau] = last

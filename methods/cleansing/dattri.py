@@ -158,12 +158,21 @@ def _network(problem: CleansingProblem) -> nn.Module:
 @contextlib.contextmanager
 def _turned_into_eigenvectors() -> Iterator[None]:
     """The package's EK-FAC turns gradients by the rows of matrices whose columns are the
-    eigenvectors: meanwhile it is handed their transposes."""
+    eigenvectors: meanwhile it is handed their transposes. They are found in double precision: in
+    single, they aren't found at all where many inputs are constant, as rare words are."""
     fisher: Any = package("dattri.func.fisher")
     estimated = fisher.estimate_eigenvector
 
     def transposed(covariances: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Any]:
-        return {name: (a.T, s.T) for name, (a, s) in estimated(covariances).items()}
+        exact = {name: (a.double(), s.double()) for name, (a, s) in covariances.items()}
+        found = estimated(exact).items()
+        return {
+            name: tuple(
+                vectors.T.to(covariance.dtype)
+                for vectors, covariance in zip(pair, covariances[name], strict=True)
+            )
+            for name, pair in found
+        }
 
     fisher.estimate_eigenvector = transposed
     try:

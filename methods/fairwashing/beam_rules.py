@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from bench.models.base import Capability
-from bench.rules.fair_search import search
+from bench.rules.fair_search import Space
 from bench.rules.fairness import check_groups
 from bench.rules.rationalize import FairList, Suing, fair_list
 from bench.tasks.fairwashing_problem import Candidate, FairwashingProblem, Rationalization
@@ -57,5 +57,6 @@ class BeamRules:
     def _list(self, problem: FairwashingProblem, suing: Suing, beta: float) -> FairList:
         goal = problem.goal(beta, self.price)
         check_groups(goal.measure, suing.patterns.totals)
-        outcome = search(suing.patterns, goal, beam=self.width, proof=False, compiled=self.compiled)
+        space = Space.of(suing.patterns, goal, compiled=self.compiled)
+        outcome = space.search(beam=self.width, proof=False)
         return fair_list(outcome, suing, goal, 0.0)

@@ -11,7 +11,7 @@ import pytest
 
 from bench.rules import fair_kernels, fair_search
 from bench.rules.exact import Limits
-from bench.rules.fair_search import Goal, search
+from bench.rules.fair_search import Goal, Space
 from bench.rules.fairness import LINEAR, MEASURES
 from bench.rules.patterns import MOST_COLUMNS, collapse
 from bench.rules.rationalize import Infeasible, Suing, evaluate, predict, rationalize
@@ -178,7 +178,7 @@ def middling(measure: str = "demographic_parity", n: int = 1500, columns: int = 
 def test_compiled_kernels_are_the_plain_ones(measure: str, monkeypatch: pytest.MonkeyPatch):
     """Every call of a search, answered by both, up to rounding."""
     plain, compiled = fair_kernels.fair_kernels(False), fair_kernels.fair_kernels(True)
-    calls = {"extended": 0, "undominated": 0}
+    calls = {"extended": 0, "compared": 0}
 
     class Both:
         def extended(self, prefixes, terms, best, margin, last):
@@ -198,14 +198,44 @@ def test_compiled_kernels_are_the_plain_ones(measure: str, monkeypatch: pytest.M
         def undominated(self, prefixes, earlier, terms):
             one, other = (k.undominated(prefixes, earlier, terms) for k in (plain, compiled))
             np.testing.assert_array_equal(one, other)
-            calls["undominated"] += len(one)
+            calls["compared"] += len(one)
+            return one
+
+        def minimal(self, keys, second, third):
+            one, other = (kernel.minimal(keys, second, third) for kernel in (plain, compiled))
+            np.testing.assert_array_equal(one, other)
+            calls["compared"] += len(one)
             return one
 
     monkeypatch.setattr(fair_search, "fair_kernels", lambda _: Both())
     for tau in (np.inf, 0.05):
         rationalize(middling(n=400, columns=10), Goal(measure, 0.2, 0.005, tau, longest=3))
     assert calls["extended"] > 200
-    assert calls["undominated"] > 50 or measure == "predictive_parity"
+    assert calls["compared"] > 50 or measure == "predictive_parity"
+
+
+@ENGINES
+@pytest.mark.parametrize(("beta", "tau"), [(0.3, np.inf), (0.0, 0.1), (0.0, np.inf)])
+def test_sorting_drops_what_pairs_drop(beta: float, tau: float, compiled: bool):
+    """One is dropped if and only if another that stays is as good."""
+    rng = np.random.default_rng(0)
+    terms = Space.of(middling(n=400, columns=6).patterns, Goal(beta=beta, tau=tau)).terms
+    run = fair_search._Search(terms, Goal(), fair_kernels.fair_kernels(compiled), np.inf, 10)
+    keys, zeros = np.sort(rng.integers(0, 3, 300)), np.zeros(300, dtype=np.int64)
+    costs, sums = rng.uniform(0, 0.1, 300).round(2), rng.uniform(-0.2, 0.2, (300, 1)).round(2)
+    ends = np.array([0.05, 0.1, 0.3])[keys, None]
+    every = fair_kernels.Prefixes(keys, costs, sums, -ends, ends, costs, np.arange(300), zeros)
+    earlier = every.at(np.arange(0, 300, 10))
+    fresh = every.at(np.flatnonzero(np.arange(300) % 10))
+    kept = run._minimal(fresh, earlier)
+    stay = fair_kernels.Prefixes.joined([earlier, kept])
+    for two in fresh.parents:
+        rivals = stay.at((stay.keys == keys[two]) & (stay.parents != two))
+        both = fair_kernels.Prefixes.joined([rivals, every.at(slice(two, two + 1))])
+        place = len(rivals.keys)
+        good = fair_kernels._as_good(both, slice(0, place), place, terms)
+        assert good.any() == (two not in kept.parents)
+    assert 0 < len(kept.keys) < len(fresh.keys)
 
 
 @pytest.mark.skipif(not NUMBA, reason="no numba")
@@ -218,6 +248,11 @@ def test_what_is_left_out_loses_nothing(tau: float, monkeypatch: pytest.MonkeyPa
         fair_kernels._Compiled,
         "undominated",
         lambda self, prefixes, earlier, terms: np.ones(len(prefixes.keys), dtype=bool),
+    )
+    monkeypatch.setattr(
+        fair_kernels._Compiled,
+        "minimal",
+        lambda self, keys, second, third: np.ones(len(keys), dtype=bool),
     )
     monkeypatch.setattr(fair_search, "_multipliers", lambda *_: np.zeros((1, 1)))
     slow = rationalize(given, goal)
@@ -301,16 +336,13 @@ def test_bad_input_is_named():
 
 
 def test_patterns_are_the_distinct_rows():
-    """Counts add up, and a column that is left out makes rows one."""
+    """Counts add up."""
     given = suing(2, 4)
     patterns = given.patterns
     rows, sizes = np.unique(given.values, axis=0, return_counts=True)
     assert sorted(patterns.rows.sum(axis=(1, 2))) == sorted(sizes)
     assert {tuple(row) for row in patterns.holds} == {tuple(row) for row in rows}
-    fewer = patterns.without([0, 2])
-    assert len(fewer.masks) == len(np.unique(given.values[:, [1, 3]], axis=0))
-    assert not fewer.holds[:, [0, 2]].any()
-    np.testing.assert_array_equal(fewer.totals, patterns.totals)
+    assert patterns.n == patterns.rows.sum() == len(given.values)
 
 
 def test_the_time_limit_is_kept():
@@ -331,9 +363,9 @@ def test_a_better_list_than_a_value_or_none():
     """`below` asks for better lists only: by a hair more than the best there is one."""
     given, goal = middling(n=300), Goal(beta=0.2)
     best = rationalize(given, goal)
-    found = search(given.patterns, goal, below=best.objective + 1e-6)
+    found = Space.of(given.patterns, goal).search(below=best.objective + 1e-6)
     assert found.value == pytest.approx(best.objective)
-    none = search(given.patterns, goal, below=best.objective)
+    none = Space.of(given.patterns, goal).search(below=best.objective)
     assert none.value == best.objective
     assert none.proved
 
@@ -347,7 +379,8 @@ def test_a_beam_alone_proves_what_it_did_not_drop(compiled: bool):
         given, goal = suing(seed, columns=4), Goal(beta=0.3, price=0.01)
         best = rationalize(given, goal, compiled=compiled)
         for width in (1, 3, 10_000):
-            found = search(given.patterns, goal, beam=width, proof=False, compiled=compiled)
+            space = Space.of(given.patterns, goal, compiled=compiled)
+            found = space.search(beam=width, proof=False)
             told = evaluate(found.rules, found.default, given, goal)
             assert told.objective == pytest.approx(found.value, abs=CLOSE)
             assert found.bound <= best.objective + CLOSE

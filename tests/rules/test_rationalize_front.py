@@ -1,9 +1,11 @@
 """The front of fidelity and unfairness, and the k best lists."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
-from bench.rules import fair_search
+from bench.rules import fair_kernels, fair_search
 from bench.rules.exact import Limits
 from bench.rules.fair_search import EXACT, Goal
 from bench.rules.fairness import MEASURES
@@ -116,3 +118,20 @@ def test_the_front_is_one_search_a_tau(measure: str):
             assert one.objective == pytest.approx(rationalize(given, single).objective, abs=CLOSE)
         values = [np.inf if one is None else one.objective for one in found]
         assert values[2] <= values[0] <= values[3] <= values[1] <= values[4]
+
+
+@pytest.mark.skipif(find_spec("numba") is None, reason="no numba")
+@pytest.mark.parametrize("memory", [0, 4000])
+def test_sums_that_have_no_room_are_added_up_again(memory: int, monkeypatch: pytest.MonkeyPatch):
+    """The same lists, whether the kernels remember all sums, a few or none."""
+    given, goal = suing(5, columns=8, n=300), Goal(beta=0.2, price=0.002)
+    taus = [0.02, 0.05, 0.1, 0.3]
+
+    def found() -> list[tuple[object, float]]:
+        lists = [*best_lists(given, goal, 10).lists, *front(given, Goal(price=0.002), taus)]
+        return [(one.rules, one.objective) for one in lists if one is not None]
+
+    whole = found()
+    monkeypatch.setattr(fair_kernels, "MEMORY", memory)
+    assert found() == whole
+    assert len(whole) > 12

@@ -193,18 +193,17 @@ def bounded(sums, rest, n, terms, linear, found):
 
 @njit(cache=True)
 @no_type_check
-def extended(prefixes, starts, terms, known, best, margin, last, found):
+def extended(prefixes, starts, terms, known, limits, margin, last, found, lists):
     # All that a prefix needs is laid out by quantity, then by open column: the inner loops go over
     # columns, of which one instruction serves several.
-    value, parent, code, least = best
     columns, quantities = terms.holds.shape[1], terms.table.shape[1]
     entries = prefixes.sums.shape[1]
-    full, tau, n = (1 << columns) - 1, terms.tau + SLACK, 0
+    full, tau, n, ended, least = (1 << columns) - 1, terms.tau + SLACK, 0, 0, np.inf
     left, rows = np.empty((2, terms.members.shape[1]), dtype=np.uint64)
     captured, rest = np.empty((2, quantities, columns))
     sums, bounds = np.empty((2, entries, columns)), np.empty((2, columns))
-    size, linear, change = np.empty((3, columns))
-    places = np.empty(columns, dtype=np.int64)
+    size, linear, change, value = np.empty((4, columns))
+    places, code = np.empty((2, columns), dtype=np.int64)
     for group in range(len(starts) - 1):
         key = prefixes.keys[starts[group]]
         row, new = row_of(key, known)
@@ -216,6 +215,7 @@ def extended(prefixes, starts, terms, known, best, margin, last, found):
         changes(captured[:, :k], terms, change)
         for s in range(starts[group], starts[group + 1]):
             cost = prefixes.costs[s] + terms.price
+            value[:k] = np.inf
             for label in range(2):
                 for e in range(entries):
                     for j in range(k):
@@ -227,15 +227,19 @@ def extended(prefixes, starts, terms, known, best, margin, last, found):
                         linear[j] += terms.beta * size[j]
                     for j in range(k):
                         least = min(least, size[j])
-                        if linear[j] < value - SLACK and size[j] <= tau:
-                            value, parent = linear[j], s
-                            code = RULE_OF * places[j] + 2 * label + default
+                        if linear[j] < value[j] and size[j] <= tau:
+                            value[j], code[j] = linear[j], 2 * label + default
                 if not last:
                     bounded(sums[label], rest, k, terms, linear, bounds[label])
+            for j in range(k):
+                if value[j] < limits[s] - SLACK:
+                    lists.values[ended], lists.parents[ended] = value[j], s
+                    lists.rules[ended] = RULE_OF * places[j] + code[j]
+                    ended += 1
             if last:
                 continue
-            limit = value - margin - terms.price
             for j in range(k):
+                limit = min(value[j], limits[s]) - margin - terms.price
                 for label in range(2):
                     spent = cost + captured[label, j]
                     if bounds[label, j] + spent >= limit:
@@ -253,12 +257,13 @@ def extended(prefixes, starts, terms, known, best, margin, last, found):
                     found.keys[n], found.costs[n] = keys[c], spent
                     found.bounds[n] = bounds[label, j] + spent + terms.price
                     found.parents[n], found.rules[n] = s, RULE_OF * c + 2 * label
+                    found.sets[n] = prefixes.sets[s] | 1 << c if terms.apart else 0
                     for e in range(entries):
                         found.sums[n, e] = sums[label, e, j]
                         found.highest[n, e] = rest[2 + entries + e, j]
                         found.lowest[n, e] = rest[2 + e, j] - rest[2 + entries + e, j]
                     n += 1
-    return n, value, parent, code, least
+    return n, ended, least
 
 
 @njit(cache=True)
@@ -283,16 +288,21 @@ def as_good(cost1, sums1, one, cost2, sums2, two, low, high, terms):
 def undominated(prefixes, earlier, starts, first, after, terms, keep):
     cost, sums, low, high = prefixes.costs, prefixes.sums, prefixes.lowest, prefixes.highest
     old, olds = earlier.costs, earlier.sums
+    sets, old_sets = prefixes.sets, earlier.sets
     for group in range(len(starts) - 1):
         for two in range(starts[group], starts[group + 1]):
             for one in range(first[group], min(after[group], first[group] + RIVALS)):
+                if old_sets[one] & ~sets[two]:
+                    continue
                 if as_good(old, olds, one, cost, sums, two, low, high, terms):
                     keep[two] = False
                     break
             if not keep[two]:
                 continue
             for one in range(starts[group], min(two, starts[group] + RIVALS)):
-                if keep[one] and as_good(cost, sums, one, cost, sums, two, low, high, terms):
+                if not keep[one] or sets[one] & ~sets[two]:
+                    continue
+                if as_good(cost, sums, one, cost, sums, two, low, high, terms):
                     keep[two] = False
                     break
 

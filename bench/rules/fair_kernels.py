@@ -42,6 +42,7 @@ class Terms(NamedTuple):
     everywhere : the table's sums over each column's patterns, and over all.
     multipliers, offsets : unfairness costs at least mu G - offset.
     allowed : the columns that rules may have, as bits.
+    apart : whether a list counts only against those whose columns are among its own.
     form : see `LARGEST`. totals : rows by group and label, flat.
     price : of a rule. beta : the unfairness costs beta times its size; tau : its largest size.
     """
@@ -56,6 +57,7 @@ class Terms(NamedTuple):
     multipliers: Float[np.ndarray, "multipliers entries"]
     offsets: Float[np.ndarray, " multipliers"]
     allowed: int
+    apart: bool
     form: int
     totals: Float[np.ndarray, " 4"]
     price: float
@@ -105,6 +107,7 @@ class Prefixes(NamedTuple):
     sums : G, over the captured rows. lowest, highest : what the rest can add to it.
     bounds : on the objective of all lists that begin so, and go on.
     parents : place of the prefix without the last rule. rules : code of the last rule.
+    sets : its columns, as bits; 0 where lists of other columns are as welcome, see `Terms.apart`.
     """
 
     keys: Int64[np.ndarray, " prefixes"]
@@ -115,6 +118,7 @@ class Prefixes(NamedTuple):
     bounds: Float[np.ndarray, " prefixes"]
     parents: Int64[np.ndarray, " prefixes"]
     rules: Int64[np.ndarray, " prefixes"]
+    sets: Int64[np.ndarray, " prefixes"]
 
     def at(self, places: np.ndarray | slice) -> "Prefixes":
         """Some of them."""
@@ -126,19 +130,23 @@ class Prefixes(NamedTuple):
         return cls(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
-class Best(NamedTuple):
-    """The best list met.
+class Lists(NamedTuple):
+    """Whole lists: one of each prefix and column that is below the prefix's limit.
 
     Attributes
     ----------
-    value : its objective. parent : the prefix that it goes on from, -1: it is no new one.
-    rule : its last rule and default, as a code. unfairness : the least met in any list.
+    values : their objectives. parents : the prefix without the last rule.
+    rules : its last rule and default, as a code.
     """
 
-    value: float
-    parent: int
-    rule: int
-    unfairness: float
+    values: Float[np.ndarray, " lists"]
+    parents: Int64[np.ndarray, " lists"]
+    rules: Int64[np.ndarray, " lists"]
+
+    @classmethod
+    def joined(cls, parts: "list[Lists]") -> "Lists":
+        """One after the other."""
+        return cls(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
 @runtime_checkable
@@ -146,15 +154,22 @@ class Kernels(Protocol):
     """What is there twice."""
 
     def extended(
-        self, prefixes: Prefixes, terms: Terms, best: Best, margin: float, last: bool
-    ) -> tuple[Prefixes, Best]:
-        """All children of prefixes that can still beat `best` by `margin`.
+        self,
+        prefixes: Prefixes,
+        terms: Terms,
+        limits: Float[np.ndarray, " prefixes"],
+        margin: float,
+        last: bool,
+    ) -> tuple[Prefixes, Lists, float]:
+        """All children of prefixes that can still be below their limits by `margin`; the best
+        lists that end with each column, where they are below; and the least unfairness met.
 
-        A child is a column and a label; both of its defaults are evaluated. What it can become is
-        bounded by C + price + max_mu (mu G - offset + sum over the rest of the least that a pattern
-        adds): each pattern is free to choose its label, unfairness is replaced by what it costs at
-        least, and one rule more has to be paid. A rule is left out where the list without it can't
-        be worse: right rows and all that it can change in G together cost less than its price.
+        A child is a column and a label; both of its defaults are evaluated. It has to become better
+        than the best list that ends with its column, too. What it can become is bounded by C +
+        price + max_mu (mu G - offset + sum over the rest of the least that a pattern adds): each
+        pattern is free to choose its label, unfairness is replaced by what it costs at least, and
+        one rule more has to be paid. A rule is left out where the list without it can't be worse:
+        right rows and all that it can change in G together cost less than its price.
 
         Parameters
         ----------
@@ -167,9 +182,10 @@ class Kernels(Protocol):
     ) -> Bool[np.ndarray, " prefixes"]:
         """Where no other with the same key, earlier or before it, is as good whatever follows.
 
-        1 is as good as 2 where for all T that the rest can add, G1 + T is allowed if G2 + T is,
-        and C1 + beta |G1 + T| <= C2 + beta |G2 + T|, for the entry where that is hardest: the
-        difference of absolute values is monotone in T, so an end of the range decides.
+        1 is as good as 2 where its columns are among those of 2, if that counts, and for all T
+        that the rest can add, G1 + T is allowed if G2 + T is, and C1 + beta |G1 + T| <= C2 +
+        beta |G2 + T|, for the entry where that is hardest: the difference of absolute values is
+        monotone in T, so an end of the range decides.
 
         Of unfairness of the form `LARGEST`. Earlier prefixes have at most as many rules, so that
         this holds under a cap on them too.
@@ -230,13 +246,19 @@ def groups_of(keys: Int64[np.ndarray, " n"]) -> Int[np.ndarray, " groups_and_one
 
 class _Plain:
     def extended(
-        self, prefixes: Prefixes, terms: Terms, best: Best, margin: float, last: bool
-    ) -> tuple[Prefixes, Best]:
-        parts, starts = [], groups_of(prefixes.keys)
-        for start, end in zip(starts[:-1], starts[1:], strict=True):
-            children, best = _children(prefixes, slice(start, end), terms, best, margin)
-            parts.append(children.at(slice(0, 0)) if last else children)
-        return Prefixes.joined(parts), best
+        self,
+        prefixes: Prefixes,
+        terms: Terms,
+        limits: Float[np.ndarray, " prefixes"],
+        margin: float,
+        last: bool,
+    ) -> tuple[Prefixes, Lists, float]:
+        starts = groups_of(prefixes.keys)
+        groups = [slice(*ends) for ends in zip(starts[:-1], starts[1:], strict=True)]
+        found = [_children(prefixes, group, terms, limits, margin) for group in groups]
+        children = [part.at(slice(0, 0)) if last else part for part, _, _ in found]
+        lists = Lists.joined([part for _, part, _ in found])
+        return Prefixes.joined(children), lists, min(least for _, _, least in found)
 
     def undominated(
         self, prefixes: Prefixes, earlier: Prefixes, terms: Terms
@@ -273,8 +295,12 @@ class _Plain:
 
 
 def _children(
-    prefixes: Prefixes, group: slice, terms: Terms, best: Best, margin: float
-) -> tuple[Prefixes, Best]:
+    prefixes: Prefixes,
+    group: slice,
+    terms: Terms,
+    limits: Float[np.ndarray, " prefixes"],
+    margin: float,
+) -> tuple[Prefixes, Lists, float]:
     """Of prefixes with the same key; arrays are prefixes by columns by labels by defaults."""
     entries, columns = prefixes.sums.shape[1], terms.holds.shape[1]
     gap, up = slice(2, 2 + entries), slice(2 + entries, 2 + 2 * entries)
@@ -295,18 +321,19 @@ def _children(
     values = costs[..., None] + rest[:, None, :2] + penalty(ends, terms)
     values[:, ~any_row] = np.inf
     sizes = np.where(any_row[:, None, None], unfairness(ends, terms), np.inf)
-    best = best._replace(unfairness=min(best.unfairness, float(sizes.min())))
-    first = int(values.argmin())
-    if values.flat[first] < best.value - SLACK:
-        state, code = divmod(first, RULE_OF * columns)
-        best = Best(float(values.flat[first]), group.start + state, code, best.unfairness)
+    flat = values.reshape(len(values), columns, 4)
+    ended, limit = flat.min(axis=-1), limits[group, None]
+    state, column = np.nonzero(ended < limit - SLACK)
+    codes = RULE_OF * column + flat.argmin(axis=-1)[state, column]
+    lists = Lists(ended[state, column], group.start + state, codes)
 
     linear = sums @ terms.multipliers.T - terms.offsets + rest[:, None, least]
     bounds = costs + terms.price + linear.max(axis=-1)
     change = _change(captured[:, gap], captured[:, up], terms)
     needed = captured[:, [1, 0]] + change[:, None] >= terms.price - SLACK
     goes_on = any_row & (keys != (1 << columns) - 1)
-    state, column, of = np.nonzero(goes_on[:, None] & needed & (bounds < best.value - margin))
+    below = bounds < np.minimum(ended, limit)[..., None] - margin
+    state, column, of = np.nonzero(goes_on[:, None] & needed & below)
     found = Prefixes(
         keys[column],
         costs[state, column, of],
@@ -316,8 +343,9 @@ def _children(
         bounds[state, column, of],
         group.start + state,
         RULE_OF * column + 2 * of,
+        terms.apart * (prefixes.sets[group][state] | 1 << column),
     )
-    return found, best
+    return found, lists, float(sizes.min())
 
 
 def _change(
@@ -345,6 +373,7 @@ def _as_good(
     )
     allowed = (sum1 + high <= terms.tau + SLACK) & (sum1 + low >= -terms.tau - SLACK)
     good = allowed.all(axis=1) & (saved >= terms.beta * worse.max(axis=1) - SLACK)
+    good &= (prefixes.sets[ones] & ~prefixes.sets[two]) == 0
     return np.asarray(good | (low > high).any())
 
 
@@ -358,21 +387,28 @@ class _Compiled:
         return self.known
 
     def extended(
-        self, prefixes: Prefixes, terms: Terms, best: Best, margin: float, last: bool
-    ) -> tuple[Prefixes, Best]:
-        room = 0 if last else 2 * len(prefixes.keys) * terms.holds.shape[1]
-        entries = prefixes.sums.shape[1]
-        numbers, gaps = np.empty((2, room)), np.empty((3, room, entries))
-        places = np.empty((3, room), dtype=np.int64)
-        found = Prefixes(
-            places[0], numbers[0], gaps[0], gaps[1], gaps[2], numbers[1], places[1], places[2]
-        )
-        starts = groups_of(prefixes.keys)
+        self,
+        prefixes: Prefixes,
+        terms: Terms,
+        limits: Float[np.ndarray, " prefixes"],
+        margin: float,
+        last: bool,
+    ) -> tuple[Prefixes, Lists, float]:
+        room = len(prefixes.keys) * terms.holds.shape[1]
+        many, entries = 0 if last else 2 * room, prefixes.sums.shape[1]
+        numbers, gaps = np.empty((2, many)), np.empty((3, many, entries))
+        places, codes = np.empty((4, many), dtype=np.int64), np.empty((2, room), dtype=np.int64)
+        costs, bounds = numbers
+        keys, parents, rules, sets = places
+        found = Prefixes(keys, costs, gaps[0], gaps[1], gaps[2], bounds, parents, rules, sets)
+        lists, starts = Lists(np.empty(room), *codes), groups_of(prefixes.keys)
         from bench.rules.fair_compiled import extended
 
-        sums = self._sums(terms)
-        n, *told = extended(prefixes, starts, terms, sums, tuple(best), margin, last, found)
-        return found.at(slice(0, n)), Best(*told)
+        n, ended, least = extended(
+            prefixes, starts, terms, self._sums(terms), limits, margin, last, found, lists
+        )
+        met = Lists(*(part[:ended] for part in lists))
+        return found.at(slice(0, n)), met, float(least)
 
     def undominated(
         self, prefixes: Prefixes, earlier: Prefixes, terms: Terms

@@ -7,6 +7,7 @@ captured rows add: prefixes that have captured the same rows share one pass over
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int64
@@ -20,8 +21,8 @@ from bench.rules.fair_kernels import (
     PRECISION,
     RULE_OF,
     SLACK,
-    Best,
     Kernels,
+    Lists,
     Prefixes,
     Terms,
     fair_kernels,
@@ -38,7 +39,7 @@ EXACT = 1e-10
 _CHUNK = 1024
 """Prefixes that are extended together, between two looks at the clock."""
 
-_ROUNDING = 1e-12
+ROUNDING = 1e-12
 """Costs that differ by less count as equal: a hundred times in a row are less than `EXACT`."""
 
 _STEEPEST = 2.0
@@ -194,6 +195,7 @@ def _terms(patterns: Patterns, goal: Goal, taus: Sequence[float]) -> Terms:
         multipliers,
         _offsets(multipliers, goal),
         (1 << patterns.columns) - 1,
+        False,
         LARGEST if form.largest else precision,
         patterns.totals.ravel(),
         float(goal.price),
@@ -260,8 +262,23 @@ def _offsets(
     return np.where(beyond > SLACK, beyond, 0) * min(goal.tau, 1.0)
 
 
-class _Search:
-    """Levels of prefixes, from the empty one on."""
+class _Best(NamedTuple):
+    """The best list that ends in a level.
+
+    Attributes
+    ----------
+    value : its objective. parent : the prefix that it goes on from, -1: it ends before.
+    rule : its last rule and default, as a code. unfairness : the least met in any list.
+    """
+
+    value: float
+    parent: int
+    rule: int
+    unfairness: float
+
+
+class Levels:
+    """Prefixes by how many rules they have, from the empty one on."""
 
     def __init__(
         self, terms: Terms, goal: Goal, inner: Kernels, deadline: float, nodes: int
@@ -270,40 +287,8 @@ class _Search:
         self.longest = np.inf if goal.longest is None else goal.longest
         self.deadline, self.nodes = deadline, nodes
 
-    def __call__(self, known: Outcome, width: int | None = None) -> Outcome:
-        """The best list, from the best that is known on.
-
-        Parameters
-        ----------
-        width : prefixes of a level that are kept, those with the least bounds; none: all.
-        """
-        levels, found = [self._root()], self._empty(known)
-        earlier, states, dropped = levels[0].at(slice(0, 0)), known.states, np.inf
-        while len(levels[-1].keys) and len(levels) <= self.longest:
-            level, kept = levels[-1], [levels[-1].at(slice(0, 0))]
-            best, last = Best(found.value, -1, 0, found.unfairness), len(levels) == self.longest
-            earlier = _merged(earlier, level)
-            for start in range(0, len(level.keys), _CHUNK):
-                if self._over(kept, earlier):
-                    waiting = np.concatenate(
-                        [part.bounds for part in [*kept, level.at(slice(start, None))]]
-                    )
-                    bound = min(dropped, float(waiting.min()))
-                    return _stopped(_listed(found, levels, best), bound, states)
-                children, best = self._extended(level, start, best, last)
-                kept.append(children)
-            states += len(level.keys)
-            found = _listed(found, levels, best)
-            fresh = Prefixes.joined(kept)
-            fresh = self._undominated(fresh.at(fresh.bounds < found.value - EXACT), earlier)
-            if width is not None and len(fresh.keys) > width:
-                order = np.argsort(fresh.bounds, kind="stable")
-                dropped = min(dropped, float(fresh.bounds[order[width]]))
-                fresh = fresh.at(np.sort(order[:width]))
-            levels.append(fresh)
-        return _stopped(found, dropped, states)
-
-    def _root(self) -> Prefixes:
+    def root(self) -> Prefixes:
+        """The empty one."""
         terms, entries = self.terms, self.terms.multipliers.shape[1]
         columns = terms.holds.shape[1]
         positive = terms.table[:, 2 + entries : 2 + 2 * entries].sum(axis=0)
@@ -318,47 +303,38 @@ class _Search:
             np.array([-np.inf]),
             np.array([-1]),
             np.array([0]),
+            np.array([0]),
         )
 
-    def _empty(self, known: Outcome) -> Outcome:
-        """The better default alone, if it is better than what is known."""
-        entries = self.terms.multipliers.shape[1]
-        errors, added = np.split(self.terms.table.sum(axis=0)[: 2 + entries], [2])
-        sums = np.array([0.0, 1.0])[:, None] * added
-        values = errors + penalty(sums, self.terms)
-        least = min(known.unfairness, float(unfairness(sums, self.terms).min()))
-        default = int(values.argmin())
-        if values[default] >= known.value:
-            return replace(known, unfairness=least)
-        return replace(
-            known, rules=(), default=default, value=float(values[default]), unfairness=least
-        )
-
-    def _over(self, kept: list[Prefixes], earlier: Prefixes) -> bool:
+    def over(self, kept: list[Prefixes], earlier: Prefixes) -> bool:
         """Whether a limit is reached; dominated prefixes go before too many wait."""
         if time.process_time() > self.deadline:
             return True
         if sum(len(part.keys) for part in kept) <= self.nodes:
             return False
-        kept[:] = [self._undominated(Prefixes.joined(kept), earlier)]
+        kept[:] = [self.undominated(Prefixes.joined(kept), earlier)]
         return len(kept[0].keys) > self.nodes // 2
 
-    def _extended(
-        self, level: Prefixes, start: int, best: Best, last: bool
-    ) -> tuple[Prefixes, Best]:
-        """The children of a chunk of a level; places of parents are those in the level."""
-        chunk = level.at(slice(start, start + _CHUNK))
-        unset = best._replace(parent=-1)
-        children, new = self.inner.extended(chunk, self.terms, unset, EXACT, last)
-        children = children._replace(parents=children.parents + start)
-        parent = best.parent if new.parent < 0 else new.parent + start
-        return children, new._replace(parent=parent)
+    def chunks(self, level: Prefixes) -> Iterator[slice]:
+        """What is extended between two looks at the limits."""
+        for start in range(0, len(level.keys), _CHUNK):
+            yield slice(start, start + _CHUNK)
 
-    def _undominated(self, fresh: Prefixes, earlier: Prefixes) -> Prefixes:
+    def extended(
+        self, level: Prefixes, part: slice, limits: Float[np.ndarray, " prefixes"], last: bool
+    ) -> tuple[Prefixes, Lists, float]:
+        """The children of a part of a level, see `Kernels.extended`; parents are places in it."""
+        children, lists, least = self.inner.extended(
+            level.at(part), self.terms, limits[part], EXACT, last
+        )
+        children = children._replace(parents=children.parents + part.start)
+        return children, lists._replace(parents=lists.parents + part.start), least
+
+    def undominated(self, fresh: Prefixes, earlier: Prefixes) -> Prefixes:
         """Sorted by key, and only the prefixes that may lead to something new."""
         if self.terms.form != LARGEST:
             return _cheapest(fresh, earlier)
-        if _ordered(self.terms):
+        if _ordered(self.terms) and not self.terms.apart:
             return self._minimal(fresh, earlier)
         fresh = fresh.at(np.lexsort((fresh.bounds, fresh.keys)))
         parts = [fresh.at(slice(0, 0))]
@@ -375,10 +351,69 @@ class _Search:
         numbers = np.vstack([_numbers(part, self.terms) for part in (rivals, fresh)])
         keys = np.concatenate([rivals.keys, fresh.keys])
         # What differs by rounding counts as equal, so that the next number decides.
-        order = np.lexsort((*numbers.T[:0:-1], np.round(numbers[:, 0] / _ROUNDING), keys))
+        order = np.lexsort((*numbers.T[:0:-1], np.round(numbers[:, 0] / ROUNDING), keys))
         keep = self.inner.minimal(keys[order], *numbers[order].T[1:])
         places = order[keep] - len(rivals.keys)
         return fresh.at(places[places >= 0])
+
+
+class _Search(Levels):
+    """For the best list."""
+
+    def __call__(self, known: Outcome, width: int | None = None) -> Outcome:
+        """The best list, from the best that is known on.
+
+        Parameters
+        ----------
+        width : prefixes of a level that are kept, those with the least bounds; none: all.
+        """
+        levels, found = [self.root()], self._empty(known)
+        earlier, states, dropped = levels[0].at(slice(0, 0)), known.states, np.inf
+        while len(levels[-1].keys) and len(levels) <= self.longest:
+            level, kept = levels[-1], [levels[-1].at(slice(0, 0))]
+            best, last = _Best(found.value, -1, 0, found.unfairness), len(levels) == self.longest
+            earlier = merged(earlier, level)
+            for part in self.chunks(level):
+                if self.over(kept, earlier):
+                    bound = min(dropped, left_open(kept, level, part))
+                    return _stopped(_listed(found, levels, best), bound, states)
+                children, best = self._extended(level, part, best, last)
+                kept.append(children)
+            states += len(level.keys)
+            found = _listed(found, levels, best)
+            fresh = Prefixes.joined(kept)
+            fresh = self.undominated(fresh.at(fresh.bounds < found.value - EXACT), earlier)
+            if width is not None and len(fresh.keys) > width:
+                order = np.argsort(fresh.bounds, kind="stable")
+                dropped = min(dropped, float(fresh.bounds[order[width]]))
+                fresh = fresh.at(np.sort(order[:width]))
+            levels.append(fresh)
+        return _stopped(found, dropped, states)
+
+    def _extended(
+        self, level: Prefixes, part: slice, best: _Best, last: bool
+    ) -> tuple[Prefixes, _Best]:
+        limits = np.full(len(level.keys), best.value)
+        children, lists, least = self.extended(level, part, limits, last)
+        best = best._replace(unfairness=min(best.unfairness, least))
+        if len(lists.values):
+            value, parent, rule = (part[lists.values.argmin()].item() for part in lists)
+            best = best._replace(value=value, parent=parent, rule=rule)
+        return children, best
+
+    def _empty(self, known: Outcome) -> Outcome:
+        """The better default alone, if it is better than what is known."""
+        entries = self.terms.multipliers.shape[1]
+        errors, added = np.split(self.terms.table.sum(axis=0)[: 2 + entries], [2])
+        sums = np.array([0.0, 1.0])[:, None] * added
+        values = errors + penalty(sums, self.terms)
+        least = min(known.unfairness, float(unfairness(sums, self.terms).min()))
+        default = int(values.argmin())
+        if values[default] >= known.value:
+            return replace(known, unfairness=least)
+        return replace(
+            known, rules=(), default=default, value=float(values[default]), unfairness=least
+        )
 
 
 def _pieces(keys: Int64[np.ndarray, " prefixes"]) -> Iterator[slice]:
@@ -390,18 +425,26 @@ def _pieces(keys: Int64[np.ndarray, " prefixes"]) -> Iterator[slice]:
             start = end
 
 
-def _merged(earlier: Prefixes, level: Prefixes) -> Prefixes:
+def left_open(kept: list[Prefixes], level: Prefixes, part: slice) -> float:
+    """The least bound of the children so far, and of a level from a part on."""
+    waiting = [*kept, level.at(slice(part.start, None))]
+    return float(np.concatenate([prefixes.bounds for prefixes in waiting]).min())
+
+
+def merged(earlier: Prefixes, level: Prefixes) -> Prefixes:
+    """All, sorted by key."""
     both = Prefixes.joined([earlier, level])
     return both.at(np.argsort(both.keys, kind="stable"))
 
 
 def _cheapest(fresh: Prefixes, earlier: Prefixes) -> Prefixes:
-    """Of prefixes with the same captured rows and the same counts the cheapest, if it is fresh."""
+    """Of prefixes with the same captured rows, the same columns where they count, and the same
+    counts the cheapest, if it is fresh."""
     both = Prefixes.joined([earlier, fresh])
-    order = np.lexsort((both.costs, *both.sums.T, both.keys))  # stable: earlier ones first
-    keys, sums = both.keys[order], both.sums[order]
+    order = np.lexsort((both.costs, *both.sums.T, both.sets, both.keys))  # stable: earlier first
+    same = np.column_stack([both.keys, both.sets, both.sums])[order]
     first = np.ones(len(order), dtype=bool)
-    first[1:] = (keys[1:] != keys[:-1]) | (sums[1:] != sums[:-1]).any(axis=1)
+    first[1:] = (same[1:] != same[:-1]).any(axis=1)
     return both.at(order[first & (order >= len(earlier.keys))])
 
 
@@ -425,22 +468,21 @@ def _numbers(prefixes: Prefixes, terms: Terms) -> Float[np.ndarray, "prefixes 3"
     return np.stack([prefixes.costs, least, -most], axis=1)
 
 
-def _listed(found: Outcome, levels: list[Prefixes], best: Best) -> Outcome:
-    """The best list with its rules, followed back from the last level."""
-    if best.parent < 0:
-        return replace(found, unfairness=best.unfairness)
-    rules, place, code = [], best.parent, best.rule
-    default = code % 2
+def rules_of(levels: list[Prefixes], parent: int, code: int) -> tuple[Rules, int]:
+    """A list's rules and default, followed back from a prefix of the last level."""
+    rules, default = [], code % 2
     for level in reversed(levels):
         rules.append((code // RULE_OF, code // 2 % 2))
-        place, code = int(level.parents[place]), int(level.rules[place])
-    return replace(
-        found,
-        rules=tuple(reversed(rules)),
-        default=default,
-        value=best.value,
-        unfairness=best.unfairness,
-    )
+        parent, code = int(level.parents[parent]), int(level.rules[parent])
+    return tuple(reversed(rules)), default
+
+
+def _listed(found: Outcome, levels: list[Prefixes], best: _Best) -> Outcome:
+    found = replace(found, unfairness=best.unfairness)
+    if best.parent < 0:
+        return found
+    rules, default = rules_of(levels, best.parent, best.rule)
+    return replace(found, rules=rules, default=default, value=best.value)
 
 
 def _stopped(found: Outcome, open_ones: float, states: int) -> Outcome:

@@ -1,16 +1,32 @@
-"""The k best fair lists, by Lawler's scheme: forbid each column of the best in turn."""
+"""The k best fair lists: those of Lawler's scheme, by one search.
 
-import heapq
+The scheme pops the best list and searches anew without each of its columns. So it finds a list
+unless a better one's columns are among its own, and these can be searched for together.
+"""
+
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float, Int64
 
 from bench.rules.exact import Limits
-from bench.rules.fair_search import EXACT, Goal, Outcome, Space
+from bench.rules.fair_kernels import RULE_OF, Lists, Prefixes, penalty
+from bench.rules.fair_search import (
+    EXACT,
+    ROUNDING,
+    Goal,
+    Levels,
+    Outcome,
+    Rules,
+    Space,
+    left_open,
+    merged,
+    rules_of,
+)
 from bench.rules.fairness import check_groups
+from bench.rules.patterns import Patterns
 from bench.rules.rationalize import FairList, Suing, fair_list, predict
 
 Distinct = Literal["columns", "predictions"]
@@ -22,16 +38,17 @@ class Enumeration:
 
     Attributes
     ----------
-    lists : distinct, rising in their objective (of the proved ones).
-    ended : whether the scheme has no further list; then there may be fewer than were wanted.
-    proved : whether every search was.
-    searches : how many there were. seconds : CPU seconds.
+    lists : distinct, rising in their objective.
+    ended : whether there is no further list; then there may be fewer than were wanted.
+    proved : whether all of them are: those that were met last may come too early, where a limit
+        has ended the search.
+    states : prefixes that were extended. seconds : CPU seconds.
     """
 
     lists: tuple[FairList, ...]
     ended: bool
     proved: bool
-    searches: int
+    states: int
     seconds: float
 
 
@@ -44,17 +61,15 @@ def best_lists(
     limits: Limits | None = None,
     compiled: bool | None = None,
 ) -> Enumeration:
-    """Best first: pop the best list, and search again without each of its columns.
+    """The k best lists, but for those that have a better list's columns among their own.
 
-    A list with a set of columns is found unless a better one's columns are among its own: what
-    is skipped is that one with further rules, or in another order. The scheme ends where all
-    that is left is the empty list, which has no column to forbid.
+    What is left out is a better list with further rules, or in another order. Where the empty list
+    is as good, all that is worse is left out.
 
     Parameters
     ----------
     distinct : lists count once a set of `columns`; or, stricter, once what they predict on the
         suing group: `a -> 1, else 0` and `not a -> 0, else 1` are the same.
-    limits : of all searches together.
 
     References
     ----------
@@ -62,151 +77,149 @@ def best_lists(
     Management Science, 1972; as in Aivodji et al., ICML 2019, Algorithm 1.
     """
     began, limits = time.process_time(), limits or Limits()
-    check_groups(goal.measure, suing.patterns.totals)
-    scheme = _Scheme(suing, goal, k, distinct, began + limits.seconds, limits.nodes, compiled)
-    lists = tuple(fair_list(one.outcome, suing, goal, one.seconds) for one in scheme)
+    patterns = suing.patterns
+    check_groups(goal.measure, patterns.totals)
+    space = Space.of(patterns, goal, compiled=compiled)
+    scheme = _Scheme(space, patterns, k, distinct, began + limits.seconds, limits.nodes)
+    bound = scheme()
+    seconds = time.process_time() - began
+    lists = [
+        fair_list(one.outcome(bound, scheme.states), suing, goal, seconds) for one in scheme.told()
+    ]
     return Enumeration(
-        lists,
-        len(lists) < k and scheme.floor == np.inf,
+        tuple(lists),
+        len(lists) < k and bound == np.inf,
         all(one.proved for one in lists),
-        scheme.searches,
-        time.process_time() - began,
+        scheme.states,
+        seconds,
     )
 
 
 @dataclass(frozen=True)
-class _Waiting:
-    """The best list without the forbidden columns."""
-
-    forbidden: frozenset[int]
-    outcome: Outcome
-    seconds: float
-
-    def __lt__(self, other: "_Waiting") -> bool:
-        return self._order < other._order
-
-    @property
-    def _order(self) -> tuple[float, int, list[int]]:
-        return self.outcome.value, len(self.forbidden), sorted(self.forbidden)
-
-
-class _Scheme:
-    """Iterates over the best lists.
+class _Known:
+    """A list that none with a part of its columns is as good as.
 
     Attributes
     ----------
-    floor : the least bound of searches that a limit has ended: lists above it may come too early.
-    searches : how many there were.
+    columns : as bits. identity : what makes lists the same.
+    """
+
+    value: float
+    columns: int
+    rules: Rules
+    default: int
+    identity: object
+
+    def outcome(self, open_ones: float, states: int) -> Outcome:
+        """With what the search leaves open."""
+        proved = open_ones >= self.value - EXACT
+        bound = self.value if proved else open_ones
+        return Outcome(self.rules, self.default, self.value, bound, proved, states, np.inf)
+
+
+class _Scheme(Levels):
+    """All such lists that are better than the k-th, level by level.
+
+    After each level, lists of so many rules are final: those whose columns are a part of theirs
+    have fewer. The k-th best of them is a limit to all others, and each of them to lists that go on
+    with its columns.
+
+    Attributes
+    ----------
+    best : in order. limit : what further lists have to be better than.
     """
 
     def __init__(
         self,
-        suing: Suing,
-        goal: Goal,
+        space: Space,
+        patterns: Patterns,
         k: int,
         distinct: Distinct,
         deadline: float,
         nodes: int,
-        compiled: bool | None,
     ) -> None:
-        self.suing, self.goal, self.k, self.distinct = suing, goal, k, distinct
-        self.deadline, self.nodes = deadline, nodes
-        self.patterns = suing.patterns
-        self.space = Space.of(self.patterns, goal, compiled=compiled)
-        self.known: dict[object, _Waiting] = {}
-        self.solved: list[_Waiting] = []
-        self.tried: set[frozenset[int]] = set()
-        self.floor, self.searches = float("inf"), 0
+        terms = space.terms._replace(apart=True)
+        super().__init__(terms, space.goal, space.inner, deadline, nodes)
+        self.patterns, self.k, self.distinct = patterns, k, distinct
+        self.best = self._empty()
+        self.limit = self.best[0].value if self.best and k == 1 else np.inf
+        self.states = 0
 
-    def __iter__(self) -> Iterator[_Waiting]:
-        first, given = self._best(frozenset(), -np.inf), set[object]()
-        waiting = [] if first is None else [first]
-        while waiting and len(given) < self.k:
-            one = heapq.heappop(waiting)
-            identity = self._identity(one.outcome)
-            if identity not in given:
-                given.add(identity)
-                yield self._bounded(one)
-            for column in sorted({column for column, _ in one.outcome.rules}):
-                forbidden = one.forbidden | {column}
-                if forbidden not in self.tried and len(given) < self.k:
-                    found = self._best(forbidden, one.outcome.bound)
-                    if found is not None:
-                        heapq.heappush(waiting, found)
+    def __call__(self) -> float:
+        """The least bound of what a limit leaves open; infinite where nothing is."""
+        levels = [self.root()]
+        earlier = levels[0].at(slice(0, 0))
+        while len(levels[-1].keys) and len(levels) <= self.longest:
+            level, last = levels[-1], len(levels) == self.longest
+            earlier, limits = merged(earlier, level), self._limits(level.sets)
+            kept, lists = [level.at(slice(0, 0))], list[Lists]()
+            for part in self.chunks(level):
+                if self.over(kept, earlier):
+                    self._take(levels, lists)
+                    return left_open(kept, level, part)
+                children, met, _ = self.extended(level, part, limits, last)
+                kept.append(children)
+                lists.append(met)
+            self.states += len(level.keys)
+            self._take(levels, lists)
+            fresh = Prefixes.joined(kept)
+            fresh = fresh.at(fresh.bounds < self._limits(fresh.sets) - EXACT)
+            levels.append(self.undominated(fresh, earlier))
+        return float("inf")
 
-    def _best(self, forbidden: frozenset[int], least: float) -> _Waiting | None:
-        """The best list without these columns, unless k others are known that are better.
+    def told(self) -> list[_Known]:
+        """The k best, distinct as wished."""
+        first = {one.identity: one for one in reversed(self.best)}
+        found = sorted(first.values(), key=self.best.index)
+        return found[: self.k]
 
-        Parameters
-        ----------
-        least : no list without these columns is better.
-        """
-        known = self._avoiding(forbidden)
-        if known is None or not self._settles(known, forbidden):
-            known = self._searched(forbidden, known, least)
-        self.tried.add(forbidden)
-        if known is not None:
-            known = replace(known, forbidden=forbidden)
-            self.solved.append(known)
-            identity = self._identity(known.outcome)
-            self.known[identity] = min(known, self.known.get(identity, known))
-        return known
+    def _empty(self) -> list[_Known]:
+        """The better default alone, if it is fair enough."""
+        entries = self.terms.multipliers.shape[1]
+        errors, added = np.split(self.terms.table.sum(axis=0)[: 2 + entries], [2])
+        values = errors + penalty(np.array([0.0, 1.0])[:, None] * added, self.terms)
+        default = int(values.argmin())
+        if not np.isfinite(values).any():
+            return []
+        return [self._known(float(values[default]), 0, (), default)]
 
-    def _avoiding(self, forbidden: frozenset[int]) -> _Waiting | None:
-        """The best known list without these columns, if need be one that settles the question."""
-        free = [
-            one
-            for one in self.solved
-            if not any(column in forbidden for column, _ in one.outcome.rules)
-        ]
-        settling = [one for one in free if self._settles(one, forbidden)]
-        return min(settling or free, default=None)
+    def _limits(self, sets: Int64[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        """What lists with these columns and others have to be better than."""
+        limits = np.full(len(sets), self.limit)
+        for one in reversed(self.best):
+            limits[(sets & one.columns) == one.columns] = one.value
+        return np.asarray(np.minimum(limits, self.limit))
 
-    def _settles(self, known: _Waiting, forbidden: frozenset[int]) -> bool:
-        """Whether it is the best where even less was forbidden."""
-        return known.outcome.proved and known.forbidden <= forbidden
+    def _take(self, levels: list[Prefixes], lists: list[Lists]) -> None:
+        """The lists that are met in a level, where they are among the best."""
+        if not lists:
+            return
+        values, parents, rules = Lists.joined(lists)
+        kept = np.flatnonzero(values < self.limit)
+        sets = levels[-1].sets[parents[kept]] | 1 << rules[kept] // RULE_OF
+        order = np.lexsort((sets, np.round(values[kept] / ROUNDING)))
+        waiting, sets = kept[order], sets[order]
+        old, self.best = self.best, []
+        while (len(waiting) or old) and not self._full:
+            if old and not (len(waiting) and values[waiting[0]] < old[0].value - ROUNDING):
+                one = old.pop(0)
+            else:
+                place = waiting[0]
+                told = rules_of(levels, int(parents[place]), int(rules[place]))
+                one = self._known(float(values[place]), int(sets[0]), *told)
+            more = (sets & one.columns) != one.columns
+            waiting, sets = waiting[more], sets[more]
+            self.best.append(one)
+        if self._full:
+            self.limit = self.best[-1].value
 
-    def _searched(
-        self, forbidden: frozenset[int], known: _Waiting | None, least: float
-    ) -> _Waiting | None:
-        """By a search for a better one than is known."""
-        began = time.process_time()
-        start = np.inf if known is None else known.outcome.value
-        cutoff = self._cutoff()
-        outcome = self.space.search(
-            forbidden=forbidden,
-            deadline=self.deadline,
-            nodes=self.nodes,
-            beam=0,
-            below=min(start, cutoff),
-        )
-        self.searches += 1
-        bound = max(outcome.bound, least)
-        if not outcome.proved:
-            self.floor = min(self.floor, bound)
-        seconds = time.process_time() - began
-        if outcome.value < min(start, cutoff):
-            return _Waiting(forbidden, replace(outcome, bound=bound), seconds)
-        if known is None or start >= cutoff:
-            return None
-        best = replace(known.outcome, bound=min(bound, start), proved=outcome.proved)
-        return _Waiting(forbidden, best, seconds)
+    @property
+    def _full(self) -> bool:
+        """Whether there are k, and no more."""
+        return len({one.identity for one in self.best}) >= self.k
 
-    def _cutoff(self) -> float:
-        """The objective of the k-th best list that is known."""
-        values = sorted(one.outcome.value for one in self.known.values())
-        return values[self.k - 1] if len(values) >= self.k else np.inf
-
-    def _bounded(self, one: _Waiting) -> _Waiting:
-        """With what the searches that were ended leave open."""
-        value = one.outcome.value
-        bound = min(one.outcome.bound, self.floor, value)
-        proved = bound >= value - EXACT
-        return replace(one, outcome=replace(one.outcome, bound=bound, proved=proved))
-
-    def _identity(self, outcome: Outcome) -> object:
-        """What makes lists the same."""
-        if self.distinct == "columns":
-            return frozenset(column for column, _ in outcome.rules)
-        labels = predict(outcome.rules, outcome.default, self.patterns.holds)
-        return labels.tobytes()
+    def _known(self, value: float, columns: int, rules: Rules, default: int) -> _Known:
+        identity: object = columns
+        if self.distinct == "predictions":
+            identity = predict(rules, default, self.patterns.holds).tobytes()
+        return _Known(value, columns, rules, default, identity)

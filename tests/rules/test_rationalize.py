@@ -13,6 +13,7 @@ from bench.rules import fair_kernels, fair_search
 from bench.rules.exact import Limits
 from bench.rules.fair_search import Goal, Space
 from bench.rules.fairness import LINEAR, MEASURES
+from bench.rules.lawler import best_lists
 from bench.rules.patterns import MOST_COLUMNS, collapse
 from bench.rules.rationalize import Infeasible, Suing, evaluate, predict, rationalize
 
@@ -181,19 +182,21 @@ def test_compiled_kernels_are_the_plain_ones(measure: str, monkeypatch: pytest.M
     calls = {"extended": 0, "compared": 0}
 
     class Both:
-        def extended(self, prefixes, terms, best, margin, last):
-            (one, first), (other, second) = (
-                # A margin beyond reach: both keep all, whatever best list each has met so far.
-                kernel.extended(prefixes, terms, best, -1e9, last)
-                for kernel in (plain, compiled)
+        def extended(self, prefixes, terms, limits, margin, last):
+            # Without limits, both keep all.
+            far = np.full(len(limits), np.inf)
+            (one, first, least), (other, second, least2) = (
+                kernel.extended(prefixes, terms, far, -1e9, last) for kernel in (plain, compiled)
             )
-            for part in ("keys", "parents", "rules"):
+            for part in ("keys", "parents", "rules", "sets"):
                 np.testing.assert_array_equal(getattr(one, part), getattr(other, part))
             for part in ("costs", "sums", "lowest", "highest", "bounds"):
                 np.testing.assert_allclose(getattr(one, part), getattr(other, part), atol=1e-12)
-            assert first.value == pytest.approx(second.value, abs=1e-12)
+            np.testing.assert_array_equal(first.parents, second.parents)
+            np.testing.assert_allclose(first.values, second.values, atol=1e-12)
+            assert least == pytest.approx(least2, abs=1e-12)
             calls["extended"] += len(one.keys)
-            return plain.extended(prefixes, terms, best, margin, last)
+            return plain.extended(prefixes, terms, limits, margin, last)
 
         def undominated(self, prefixes, earlier, terms):
             one, other = (k.undominated(prefixes, earlier, terms) for k in (plain, compiled))
@@ -209,7 +212,9 @@ def test_compiled_kernels_are_the_plain_ones(measure: str, monkeypatch: pytest.M
 
     monkeypatch.setattr(fair_search, "fair_kernels", lambda _: Both())
     for tau in (np.inf, 0.05):
-        rationalize(middling(n=400, columns=10), Goal(measure, 0.2, 0.005, tau, longest=3))
+        given, goal = middling(n=400, columns=10), Goal(measure, 0.2, 0.005, tau, longest=3)
+        rationalize(given, goal)
+        best_lists(given, goal, 5)
     assert calls["extended"] > 200
     assert calls["compared"] > 50 or measure == "predictive_parity"
 
@@ -220,11 +225,13 @@ def test_sorting_drops_what_pairs_drop(beta: float, tau: float, compiled: bool):
     """One is dropped if and only if another that stays is as good."""
     rng = np.random.default_rng(0)
     terms = Space.of(middling(n=400, columns=6).patterns, Goal(beta=beta, tau=tau)).terms
-    run = fair_search._Search(terms, Goal(), fair_kernels.fair_kernels(compiled), np.inf, 10)
+    run = fair_search.Levels(terms, Goal(), fair_kernels.fair_kernels(compiled), np.inf, 10)
     keys, zeros = np.sort(rng.integers(0, 3, 300)), np.zeros(300, dtype=np.int64)
     costs, sums = rng.uniform(0, 0.1, 300).round(2), rng.uniform(-0.2, 0.2, (300, 1)).round(2)
     ends = np.array([0.05, 0.1, 0.3])[keys, None]
-    every = fair_kernels.Prefixes(keys, costs, sums, -ends, ends, costs, np.arange(300), zeros)
+    every = fair_kernels.Prefixes(
+        keys, costs, sums, -ends, ends, costs, np.arange(300), zeros, zeros
+    )
     earlier = every.at(np.arange(0, 300, 10))
     fresh = every.at(np.flatnonzero(np.arange(300) % 10))
     kept = run._minimal(fresh, earlier)

@@ -148,7 +148,7 @@ def test_the_k_best(benchmark: BenchmarkFixture, name: str, k: int):
         end = "; the scheme ends" if one.ended else ""
         print(
             f"\n{name}, beta {goal.beta}: {len(values)} of {k} lists, {proved} proved, "
-            f"{values[0]:.5f} to {values[-1]:.5f}, {one.searches} searches, "
+            f"{values[0]:.5f} to {values[-1]:.5f}, {one.states:,} states, "
             f"{one.seconds:.1f} s{end}"
         )
 

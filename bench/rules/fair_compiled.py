@@ -5,7 +5,7 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
-from bench.rules.fair_kernels import ACCURACY, BLOCK, LARGEST, RIVALS, RULE_OF, SLACK
+from bench.rules.fair_kernels import ACCURACY, BLOCK, LARGEST, RIVALS, ROUNDING, RULE_OF, SLACK
 from bench.rules.words import ones, zeros
 
 
@@ -309,27 +309,37 @@ def undominated(prefixes, earlier, starts, first, after, terms, keep):
 
 @njit(cache=True)
 @no_type_check
-def minimal(starts, second, third, keep):
-    # Stairs: the second coordinates rise, the third ones fall.
-    ys, zs = np.empty((2, len(second)))
+def minimal(starts, numbers, keep):
+    # Stairs: the second numbers rise, the third ones fall.
+    longest = 0
     for group in range(len(starts) - 1):
+        longest = max(longest, starts[group + 1] - starts[group])
+    ys, zs = np.empty((2, longest))
+    for group in range(len(starts) - 1):
+        begin, end = starts[group], starts[group + 1]
+        if end - begin == 1:
+            keep[begin] = True
+            continue
+        by_second = np.argsort(numbers[begin:end, 1], kind="mergesort")
+        first = np.round(numbers[begin:end, 0] / ROUNDING)[by_second]
         steps = 0
-        for i in range(starts[group], starts[group + 1]):
-            y, z = second[i], third[i]
+        for place in by_second[np.argsort(first, kind="mergesort")]:
+            i = begin + place
+            y, z = numbers[i, 1], numbers[i, 2]
             upto = np.searchsorted(ys[:steps], y + SLACK, side="right")
             if upto and zs[upto - 1] <= z + SLACK:
                 continue
             keep[i] = True
             at = np.searchsorted(ys[:steps], y)
-            end = at
-            while end < steps and zs[end] >= z:
-                end += 1
-            kept = steps - end
-            if end == at:
+            after = at
+            while after < steps and zs[after] >= z:
+                after += 1
+            kept = steps - after
+            if after == at:
                 for j in range(kept):
                     ys[steps - j], zs[steps - j] = ys[steps - 1 - j], zs[steps - 1 - j]
             else:
                 for j in range(kept):
-                    ys[at + 1 + j], zs[at + 1 + j] = ys[end + j], zs[end + j]
+                    ys[at + 1 + j], zs[at + 1 + j] = ys[after + j], zs[after + j]
             ys[at], zs[at] = y, z
             steps = at + 1 + kept

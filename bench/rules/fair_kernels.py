@@ -6,6 +6,10 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int64, UInt64
 
+ROUNDING = 1e-12
+"""Objectives that differ by less count as equal: what is lost so a hundred times in a row is less
+than a proof is exact."""
+
 SLACK = 1e-13
 """More than rounding, less than any row is worth."""
 
@@ -197,14 +201,16 @@ class Kernels(Protocol):
         ...
 
     def minimal(
-        self,
-        keys: Int64[np.ndarray, " n"],
-        second: Float[np.ndarray, " n"],
-        third: Float[np.ndarray, " n"],
+        self, keys: Int64[np.ndarray, " n"], numbers: Float[np.ndarray, "n 3"]
     ) -> Bool[np.ndarray, " n"]:
-        """Where no earlier one with the same key is as small in both.
+        """Where no other with the same key is as small in all three numbers; of equal ones the
+        first.
 
-        Sorted by key and then by a first coordinate: where none is as small in all three.
+        The first numbers count as equal where they differ by rounding.
+
+        Parameters
+        ----------
+        keys : sorted.
         """
         ...
 
@@ -279,18 +285,15 @@ class _Plain:
         return keep
 
     def minimal(
-        self,
-        keys: Int64[np.ndarray, " n"],
-        second: Float[np.ndarray, " n"],
-        third: Float[np.ndarray, " n"],
+        self, keys: Int64[np.ndarray, " n"], numbers: Float[np.ndarray, "n 3"]
     ) -> Bool[np.ndarray, " n"]:
-        keep = np.ones(len(keys), dtype=bool)
+        keep = np.zeros(len(keys), dtype=bool)
         starts = groups_of(keys)
         for start, end in zip(starts[:-1], starts[1:], strict=True):
-            for place in range(start + 1, end):
-                smaller = second[start:place] <= second[place] + SLACK
-                smaller &= third[start:place] <= third[place] + SLACK
-                keep[place] = not smaller.any()
+            first, second, third = numbers[start:end].T
+            for place in np.lexsort((second, np.round(first / ROUNDING))):
+                smaller = keep[start:end] & (second <= second[place] + SLACK)
+                keep[start + place] = not (smaller & (third <= third[place] + SLACK)).any()
         return keep
 
 
@@ -423,13 +426,10 @@ class _Compiled:
         return keep
 
     def minimal(
-        self,
-        keys: Int64[np.ndarray, " n"],
-        second: Float[np.ndarray, " n"],
-        third: Float[np.ndarray, " n"],
+        self, keys: Int64[np.ndarray, " n"], numbers: Float[np.ndarray, "n 3"]
     ) -> Bool[np.ndarray, " n"]:
         keep = np.zeros(len(keys), dtype=bool)
         from bench.rules.fair_compiled import minimal
 
-        minimal(groups_of(keys), second, third, keep)
+        minimal(groups_of(keys), numbers, keep)
         return keep

@@ -39,9 +39,6 @@ EXACT = 1e-10
 _CHUNK = 1024
 """Prefixes that are extended together, between two looks at the clock."""
 
-ROUNDING = 1e-12
-"""Costs that differ by less count as equal: a hundred times in a row are less than `EXACT`."""
-
 _STEEPEST = 2.0
 """The largest multiplier of a constraint. A pattern of one group changes its label at the group's
 share of the rows, at most 1; one of both groups later."""
@@ -234,9 +231,13 @@ def _multipliers(
 ) -> Float[np.ndarray, "multipliers entries"]:
     """Any mu makes a bound; those that are worth their time lie near the best one of all rows.
 
-    Few elsewhere serve prefixes whose gap is far from what the rest can make up for.
+    Few elsewhere serve prefixes whose gap is far from what the rest can make up for. Where
+    unfairness is limited, these are most: one gap has steps that halve, for each limit the same.
     """
     entries = added.shape[1]
+    if entries == 1 and np.isfinite(goal.tau):
+        halves = np.array([0, goal.beta, *0.5 ** np.arange(5)])
+        return np.unique([-halves, halves])[:, None]
     largest = goal.beta if np.isinf(goal.tau) else max(goal.beta, _STEEPEST)
     steps = np.linspace(-largest, largest, (129, 17)[entries - 1])
     grid = np.stack(np.meshgrid(*entries * [steps]), axis=-1).reshape(-1, entries)
@@ -285,7 +286,7 @@ class Levels:
     ) -> None:
         self.terms, self.inner = terms, inner
         self.longest = np.inf if goal.longest is None else goal.longest
-        self.deadline, self.nodes = deadline, nodes
+        self.deadline, self.nodes, self.waiting = deadline, nodes, 0
 
     def root(self) -> Prefixes:
         """The empty one."""
@@ -310,13 +311,15 @@ class Levels:
         """Whether a limit is reached; dominated prefixes go before too many wait."""
         if time.process_time() > self.deadline:
             return True
-        if sum(len(part.keys) for part in kept) <= self.nodes:
+        if self.waiting <= self.nodes:
             return False
         kept[:] = [self.undominated(Prefixes.joined(kept), earlier)]
-        return len(kept[0].keys) > self.nodes // 2
+        self.waiting = len(kept[0].keys)
+        return self.waiting > self.nodes // 2
 
     def chunks(self, level: Prefixes) -> Iterator[slice]:
         """What is extended between two looks at the limits."""
+        self.waiting = 0
         for start in range(0, len(level.keys), _CHUNK):
             yield slice(start, start + _CHUNK)
 
@@ -325,8 +328,9 @@ class Levels:
     ) -> tuple[Prefixes, Lists, float]:
         """The children of a part of a level, see `Kernels.extended`; parents are places in it."""
         children, lists, least = self.inner.extended(
-            level.at(part), self.terms, limits[part], EXACT, last
+            level.at(part), self.terms, limits[part].copy(), EXACT, last
         )
+        self.waiting += len(children.keys)
         children = children._replace(parents=children.parents + part.start)
         return children, lists._replace(parents=lists.parents + part.start), least
 
@@ -350,9 +354,8 @@ class Levels:
         rivals = earlier.at(np.isin(earlier.keys, fresh.keys))
         numbers = np.vstack([_numbers(part, self.terms) for part in (rivals, fresh)])
         keys = np.concatenate([rivals.keys, fresh.keys])
-        # What differs by rounding counts as equal, so that the next number decides.
-        order = np.lexsort((*numbers.T[:0:-1], np.round(numbers[:, 0] / ROUNDING), keys))
-        keep = self.inner.minimal(keys[order], *numbers[order].T[1:])
+        order = np.argsort(keys, kind="stable")  # earlier ones first: of equal ones these stay
+        keep = self.inner.minimal(keys[order], numbers[order])
         places = order[keep] - len(rivals.keys)
         return fresh.at(places[places >= 0])
 
@@ -393,7 +396,7 @@ class _Search(Levels):
     def _extended(
         self, level: Prefixes, part: slice, best: _Best, last: bool
     ) -> tuple[Prefixes, _Best]:
-        limits = np.full(len(level.keys), best.value)
+        limits = np.broadcast_to(best.value, len(level.keys))
         children, lists, least = self.extended(level, part, limits, last)
         best = best._replace(unfairness=min(best.unfairness, least))
         if len(lists.values):

@@ -12,10 +12,9 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from bench.rules.exact import Limits
-from bench.rules.fair_kernels import RULE_OF, Lists, Prefixes, penalty
+from bench.rules.fair_kernels import ROUNDING, RULE_OF, Lists, Prefixes, penalty
 from bench.rules.fair_search import (
     EXACT,
-    ROUNDING,
     Goal,
     Levels,
     Outcome,

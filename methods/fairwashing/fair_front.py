@@ -44,7 +44,7 @@ class FairFront:
     seconds: float = 30.0
     compiled: bool | None = None
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs: ClassVar[frozenset[Capability]] = frozenset()
 
     def explain(self, problem: FairwashingProblem, *, rng: np.random.Generator) -> Rationalization:

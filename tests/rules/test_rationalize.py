@@ -204,8 +204,8 @@ def test_compiled_kernels_are_the_plain_ones(measure: str, monkeypatch: pytest.M
             calls["compared"] += len(one)
             return one
 
-        def minimal(self, keys, second, third):
-            one, other = (kernel.minimal(keys, second, third) for kernel in (plain, compiled))
+        def minimal(self, keys, numbers):
+            one, other = (kernel.minimal(keys, numbers) for kernel in (plain, compiled))
             np.testing.assert_array_equal(one, other)
             calls["compared"] += len(one)
             return one
@@ -259,7 +259,7 @@ def test_what_is_left_out_loses_nothing(tau: float, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(
         fair_kernels._Compiled,
         "minimal",
-        lambda self, keys, second, third: np.ones(len(keys), dtype=bool),
+        lambda self, keys, numbers: np.ones(len(keys), dtype=bool),
     )
     monkeypatch.setattr(fair_search, "_multipliers", lambda *_: np.zeros((1, 1)))
     slow = rationalize(given, goal)

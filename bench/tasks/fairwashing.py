@@ -53,6 +53,12 @@ class Fairwashing:
     accepts: ClassVar[frozenset[str]] = frozenset({"classes"})
     Setting: ClassVar[type] = FairwashingSetting
 
+    def __post_init__(self) -> None:
+        names = [detector.name for detector in self.detectors]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two detectors are called {twice[0]}: their powers would be one")
+
     @property
     def metrics(self) -> tuple[Metric, ...]:
         """Two for each detector among them."""

@@ -53,6 +53,19 @@ class Says:
 
 
 @dataclass(frozen=True)
+class Frowns:
+    """A detector of the same suspicion whatever it sees."""
+
+    suspicion: float
+
+    name: ClassVar[str] = "frowns"
+    of: ClassVar[str] = "surrogate"
+
+    def detect(self, published, own, *, rng):
+        return Detection(self.suspicion, 1.0)
+
+
+@dataclass(frozen=True)
 class Always:
     """A surrogate with one answer to all."""
 
@@ -532,3 +545,11 @@ def test_samples_are_for_all():
     problem = toy_problem(scope="local", regions=(Region(np.arange(80), 1),))
     with pytest.raises(Unsupported, match="published for all"):
         problem.check_global()
+
+
+def test_detectors_have_names_of_their_own():
+    """Two of a kind would have one power between them."""
+    one, other = Frowns(0.1), Frowns(0.2)
+    assert len(Fairwashing((one,)).metrics) == len(Fairwashing().metrics) + 2
+    with pytest.raises(ValueError, match="two detectors are called frowns"):
+        Fairwashing((one, other))

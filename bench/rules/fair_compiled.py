@@ -310,36 +310,64 @@ def undominated(prefixes, earlier, starts, first, after, terms, keep):
 @njit(cache=True)
 @no_type_check
 def minimal(starts, numbers, keep):
-    # Stairs: the second numbers rise, the third ones fall.
     longest = 0
     for group in range(len(starts) - 1):
         longest = max(longest, starts[group + 1] - starts[group])
+    room, n = np.empty((longest, numbers.shape[1] - 1)), numbers.shape[1]
     ys, zs = np.empty((2, longest))
     for group in range(len(starts) - 1):
         begin, end = starts[group], starts[group + 1]
         if end - begin == 1:
             keep[begin] = True
             continue
-        by_second = np.argsort(numbers[begin:end, 1], kind="mergesort")
-        first = np.round(numbers[begin:end, 0] / ROUNDING)[by_second]
-        steps = 0
-        for place in by_second[np.argsort(first, kind="mergesort")]:
+        # By the first, then by the sum of the others: what is as small in all comes before.
+        by_others = np.argsort(numbers[begin:end, 1:].sum(axis=1), kind="mergesort")
+        first, kept = np.round(numbers[begin:end, 0] / ROUNDING)[by_others], 0
+        for place in by_others[np.argsort(first, kind="mergesort")]:
             i = begin + place
-            y, z = numbers[i, 1], numbers[i, 2]
-            upto = np.searchsorted(ys[:steps], y + SLACK, side="right")
-            if upto and zs[upto - 1] <= z + SLACK:
-                continue
-            keep[i] = True
-            at = np.searchsorted(ys[:steps], y)
-            after = at
-            while after < steps and zs[after] >= z:
-                after += 1
-            kept = steps - after
-            if after == at:
-                for j in range(kept):
-                    ys[steps - j], zs[steps - j] = ys[steps - 1 - j], zs[steps - 1 - j]
-            else:
-                for j in range(kept):
-                    ys[at + 1 + j], zs[at + 1 + j] = ys[after + j], zs[after + j]
-            ys[at], zs[at] = y, z
-            steps = at + 1 + kept
+            if n == 3:
+                y, z = numbers[i, 1], numbers[i, 2]
+                if not above_stairs(ys, zs, kept, y, z):
+                    keep[i], kept = True, with_step(ys, zs, kept, y, z)
+            elif not above_any(room, kept, numbers[i]):
+                keep[i], room[kept] = True, numbers[i, 1:]
+                kept += 1
+
+
+@njit(cache=True)
+@no_type_check
+def above_any(rivals, many, numbers):
+    for one in range(many):
+        for j in range(rivals.shape[1]):
+            if rivals[one, j] > numbers[1 + j] + SLACK:
+                break
+        else:
+            return True
+    return False
+
+
+@njit(cache=True)
+@no_type_check
+def above_stairs(ys, zs, steps, y, z):
+    # The second numbers rise, the third ones fall.
+    upto = np.searchsorted(ys[:steps], y + SLACK, side="right")
+    return upto > 0 and zs[upto - 1] <= z + SLACK
+
+
+@njit(cache=True)
+@no_type_check
+def with_step(ys, zs, steps, y, z):
+    # In place of those that it is below; returns how many there are then.
+    at = np.searchsorted(ys[:steps], y)
+    after = at
+    while after < steps and zs[after] >= z:
+        after += 1
+    kept = steps - after
+    if after == at:
+        for j in range(kept):
+            ys[steps - j], zs[steps - j] = ys[steps - 1 - j], zs[steps - 1 - j]
+    else:
+        for j in range(kept):
+            ys[at + 1 + j], zs[at + 1 + j] = ys[after + j], zs[after + j]
+    ys[at], zs[at] = y, z
+    return at + 1 + kept

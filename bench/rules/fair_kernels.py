@@ -201,10 +201,9 @@ class Kernels(Protocol):
         ...
 
     def minimal(
-        self, keys: Int64[np.ndarray, " n"], numbers: Float[np.ndarray, "n 3"]
+        self, keys: Int64[np.ndarray, " n"], numbers: Float[np.ndarray, "n numbers"]
     ) -> Bool[np.ndarray, " n"]:
-        """Where no other with the same key is as small in all three numbers; of equal ones the
-        first.
+        """Where no other with the same key is as small in all numbers; of equal ones the first.
 
         The first numbers count as equal where they differ by rounding.
 
@@ -285,15 +284,15 @@ class _Plain:
         return keep
 
     def minimal(
-        self, keys: Int64[np.ndarray, " n"], numbers: Float[np.ndarray, "n 3"]
+        self, keys: Int64[np.ndarray, " n"], numbers: Float[np.ndarray, "n numbers"]
     ) -> Bool[np.ndarray, " n"]:
         keep = np.zeros(len(keys), dtype=bool)
         starts = groups_of(keys)
         for start, end in zip(starts[:-1], starts[1:], strict=True):
-            first, second, third = numbers[start:end].T
-            for place in np.lexsort((second, np.round(first / ROUNDING))):
-                smaller = keep[start:end] & (second <= second[place] + SLACK)
-                keep[start + place] = not (smaller & (third <= third[place] + SLACK)).any()
+            first, others = numbers[start:end, 0], numbers[start:end, 1:]
+            for place in np.lexsort((others.sum(axis=1), np.round(first / ROUNDING))):
+                smaller = (others <= others[place] + SLACK).all(axis=1)
+                keep[start + place] = not (keep[start:end] & smaller).any()
         return keep
 
 
@@ -426,7 +425,7 @@ class _Compiled:
         return keep
 
     def minimal(
-        self, keys: Int64[np.ndarray, " n"], numbers: Float[np.ndarray, "n 3"]
+        self, keys: Int64[np.ndarray, " n"], numbers: Float[np.ndarray, "n numbers"]
     ) -> Bool[np.ndarray, " n"]:
         keep = np.zeros(len(keys), dtype=bool)
         from bench.rules.fair_compiled import minimal

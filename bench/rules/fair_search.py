@@ -350,7 +350,8 @@ class Levels:
         return Prefixes.joined(parts)
 
     def _minimal(self, fresh: Prefixes, earlier: Prefixes) -> Prefixes:
-        """The same by sorting, where three numbers tell which prefix is as good as which."""
+        """The same by sorting, where a few numbers tell which prefix is as good as which."""
+        fresh = fresh.at(_may_be_allowed(fresh, self.terms))
         rivals = earlier.at(np.isin(earlier.keys, fresh.keys))
         numbers = np.vstack([_numbers(part, self.terms) for part in (rivals, fresh)])
         keys = np.concatenate([rivals.keys, fresh.keys])
@@ -452,23 +453,30 @@ def _cheapest(fresh: Prefixes, earlier: Prefixes) -> Prefixes:
 
 
 def _ordered(terms: Terms) -> bool:
-    """Whether `_numbers` tell all: one gap that is either weighed or limited."""
-    return terms.multipliers.shape[1] == 1 and (terms.beta == 0 or terms.tau == np.inf)
+    """Whether `_numbers` tell all: gaps that are limited, or one that is weighed."""
+    return terms.beta == 0 or (terms.multipliers.shape[1] == 1 and terms.tau == np.inf)
 
 
-def _numbers(prefixes: Prefixes, terms: Terms) -> Float[np.ndarray, "prefixes 3"]:
+def _may_be_allowed(prefixes: Prefixes, terms: Terms) -> Bool[np.ndarray, " prefixes"]:
+    """Where the rest can bring the gaps within tau."""
+    least, most = prefixes.sums + prefixes.lowest, prefixes.sums + prefixes.highest
+    return np.asarray(((least <= terms.tau + SLACK) & (most >= -terms.tau - SLACK)).all(axis=1))
+
+
+def _numbers(prefixes: Prefixes, terms: Terms) -> Float[np.ndarray, "prefixes numbers"]:
     """A prefix is as good as another with the same key where none of its numbers is larger.
 
-    Unfairness weighed: what it costs at both ends of the gap that is still possible; in between,
-    the difference of two is monotone. Unfairness limited: its cost, and which further gaps are
-    allowed.
+    Unfairness limited: its cost, and which further gaps are allowed. Unfairness weighed: what it
+    costs at both ends of the gap that is still possible; in between, the difference of two is
+    monotone.
     """
-    gap, lowest, highest = prefixes.sums[:, 0], prefixes.lowest[:, 0], prefixes.highest[:, 0]
-    if np.isinf(terms.tau):
-        ends = prefixes.costs + terms.beta * np.abs(gap + np.stack([lowest, highest]))
-        return np.stack([*ends, np.zeros(len(gap))], axis=1)
-    least, most = np.maximum(lowest, -terms.tau - gap), np.minimum(highest, terms.tau - gap)
-    return np.stack([prefixes.costs, least, -most], axis=1)
+    gaps, lowest, highest = prefixes.sums, prefixes.lowest, prefixes.highest
+    if terms.beta == 0:
+        least, most = np.maximum(lowest, -terms.tau - gaps), np.minimum(highest, terms.tau - gaps)
+        return np.column_stack([prefixes.costs, least, -most])
+    costs = prefixes.costs[:, None]
+    ends = [costs + terms.beta * np.abs(gaps + end) for end in (lowest, highest)]
+    return np.column_stack([*ends, 0 * costs])
 
 
 def rules_of(levels: list[Prefixes], parent: int, code: int) -> tuple[Rules, int]:

@@ -220,15 +220,26 @@ def test_compiled_kernels_are_the_plain_ones(measure: str, monkeypatch: pytest.M
 
 
 @ENGINES
-@pytest.mark.parametrize(("beta", "tau"), [(0.3, np.inf), (0.0, 0.1), (0.0, np.inf)])
-def test_sorting_drops_what_pairs_drop(beta: float, tau: float, compiled: bool):
+@pytest.mark.parametrize(
+    ("measure", "beta", "tau"),
+    [
+        ("demographic_parity", 0.3, np.inf),
+        ("demographic_parity", 0.0, 0.1),
+        ("demographic_parity", 0.0, np.inf),
+        ("equalized_odds", 0.0, 0.1),
+    ],
+)
+def test_sorting_drops_what_pairs_drop(measure: str, beta: float, tau: float, compiled: bool):
     """One is dropped if and only if another that stays is as good."""
     rng = np.random.default_rng(0)
-    terms = Space.of(middling(n=400, columns=6).patterns, Goal(beta=beta, tau=tau)).terms
+    goal = Goal(measure, beta, tau=tau)
+    terms = Space.of(middling(n=400, columns=6).patterns, goal).terms
     run = fair_search.Levels(terms, Goal(), fair_kernels.fair_kernels(compiled), np.inf, 10)
     keys, zeros = np.sort(rng.integers(0, 3, 300)), np.zeros(300, dtype=np.int64)
-    costs, sums = rng.uniform(0, 0.1, 300).round(2), rng.uniform(-0.2, 0.2, (300, 1)).round(2)
-    ends = np.array([0.05, 0.1, 0.3])[keys, None]
+    entries = terms.multipliers.shape[1]
+    costs = rng.uniform(0, 0.1, 300).round(2)
+    sums = rng.uniform(-0.2, 0.2, (300, entries)).round(2)
+    ends = np.repeat(np.array([0.05, 0.1, 0.3])[keys, None], entries, axis=1)
     every = fair_kernels.Prefixes(
         keys, costs, sums, -ends, ends, costs, np.arange(300), zeros, zeros
     )

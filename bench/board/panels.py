@@ -207,8 +207,11 @@ def band(axes: Axes, curves: Sequence[Curve], label: str, colour: Any, line: str
 
 
 def short(name: str, most: int = 28) -> str:
-    """A name that leaves room for the figure."""
-    return name if len(name) <= most else name[: most - 1] + "…"
+    """A name that leaves room for the figure; its end stays, where settings of a method differ."""
+    if len(name) <= most:
+        return name
+    end = most // 2
+    return f"{name[: most - 1 - end]}…{name[len(name) - end :]}"
 
 
 def by_rank(records: Sequence[Record], metric: str = "") -> list[str]:

@@ -126,8 +126,10 @@ def lay_out(sums, key, terms, places, captured, rest):
 @njit(cache=True)
 @no_type_check
 def row_of(key, known):
-    # Returns whether it is a new one.
-    last, place = len(known.rows) - 1, (key * 0x9E3779B97F4A7C15 >> 20) & (len(known.rows) - 1)
+    # Returns whether it is a new one. Keys differ in few bits: times the golden ratio, a word being
+    # 1, they are spread over all places.
+    last = len(known.rows) - 1
+    place = (key * 0x9E3779B97F4A7C15 >> 20) & last
     while known.rows[place] >= 0:
         if known.keys[place] == key:
             return known.rows[place], False

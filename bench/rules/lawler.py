@@ -82,9 +82,13 @@ def best_lists(
     scheme = _Scheme(space, patterns, k, distinct, began + limits.seconds, limits.nodes)
     bound = scheme()
     seconds = time.process_time() - began
-    lists = [
-        fair_list(one.outcome(bound, scheme.states), suing, goal, seconds) for one in scheme.told()
-    ]
+    lists = sorted(
+        (
+            fair_list(one.outcome(bound, scheme.states), suing, goal, seconds)
+            for one in scheme.told()
+        ),
+        key=lambda one: one.objective,  # anew, by which equal ones may differ in the last digit
+    )
     return Enumeration(
         tuple(lists),
         len(lists) < k and bound == np.inf,

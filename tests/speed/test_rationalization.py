@@ -14,6 +14,7 @@ tests/speed/test_rationalization.py` (the checks of types, which only tests make
 with ours)
 """
 
+import time
 from functools import cache
 
 import numpy as np
@@ -139,6 +140,7 @@ def test_the_k_best(benchmark: BenchmarkFixture, name: str, k: int):
     betas, k = (BETAS, k) if benchmark.enabled else ((0.2,), 2)
     goals = [Goal(beta=beta) for beta in betas]
     limits = Limits(seconds=300.0)
+    best_lists(given, goals[0], 1)
     found = benchmark.pedantic(lambda: [best_lists(given, g, k, limits=limits) for g in goals])
     for goal, one in zip(goals, found, strict=True):
         values = [each.objective for each in one.lists]
@@ -149,8 +151,31 @@ def test_the_k_best(benchmark: BenchmarkFixture, name: str, k: int):
         print(
             f"\n{name}, beta {goal.beta}: {len(values)} of {k} lists, {proved} proved, "
             f"{values[0]:.5f} to {values[-1]:.5f}, {one.states:,} states, "
-            f"{one.seconds:.1f} s{end}"
+            f"{one.seconds:.2f} s{end}"
         )
+        if "compas" in name:  # of Adult, the scheme takes minutes
+            began = time.process_time()
+            peers, searches = scheme(given, goal, k)
+            seconds = time.process_time() - began
+            assert values == pytest.approx(peers, abs=2 * EXACT)
+            ratio = seconds / max(one.seconds, 1e-3)
+            print(f"Lawler's scheme: {searches} searches, {seconds:.2f} s, {ratio:.0f} times ours")
+
+
+def scheme(given: Suing, goal: Goal, k: int) -> tuple[list[float], int]:
+    """Lawler's, as it is written: our search anew for each set of forbidden columns."""
+    waiting, tried = [(rationalize(given, goal), frozenset[int]())], {frozenset[int]()}
+    values: dict[frozenset[int], float] = {}
+    while waiting and len(values) < k:
+        best = min(waiting, key=lambda pair: pair[0].objective)
+        waiting.remove(best)
+        one, forbidden = best
+        columns = frozenset(column for column, _ in one.rules)
+        values.setdefault(columns, one.objective)
+        for less in {forbidden | {column} for column in columns} - tried:
+            tried.add(less)
+            waiting.append((rationalize(given, goal, forbidden=less), less))
+    return list(values.values()), len(tried)
 
 
 @pytest.mark.parametrize("name", ALL)

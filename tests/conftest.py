@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
-sys.path.insert(0, str(Path(__file__).parent))
 install_import_hook(("bench", "earnest.methods", "earnest.datasets"), "typecheck.checked")
 
 torch.set_num_threads(1)

@@ -1,22 +1,17 @@
 """Methods that publish a sample, on problems built by hand."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from earnest.methods.fairwashing.case_control import CaseControl
 from earnest.methods.fairwashing.honest_sample import HonestSample
 from earnest.methods.fairwashing.sliced_biased import SlicedBiased
 from earnest.methods.fairwashing.stealthily_biased import StealthilyBiased, washed
+from sampling.synthetic import synthetic
 
 from bench.components import Shelf, build
 from bench.sampling import Bins, closest_weights, located
 from bench.tasks.base import Unsupported
 from bench.tasks.fairwashing_problem import FairwashingProblem, Region, Sampling
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "sampling"))
-from synthetic import synthetic
 
 WASHERS = [StealthilyBiased(), SlicedBiased(steps=20), CaseControl()]
 

@@ -1,8 +1,6 @@
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from sampling.synthetic import synthetic
 
 from bench.sampling import (
     Bins,
@@ -15,9 +13,6 @@ from bench.sampling import (
     successive,
     systematic,
 )
-
-sys.path.insert(0, str(Path(__file__).parent))
-from synthetic import synthetic
 
 
 def plan_of(n: int = 200, size: int = 50) -> tuple[Bins, Plan]:

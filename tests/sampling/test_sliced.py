@@ -1,15 +1,10 @@
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from sampling.synthetic import synthetic
 from scipy.optimize import linprog, minimize
 
 from bench.sampling import Bins, closest_weights, located
 from bench.sampling.sliced import capped, orthonormal, potentials, sliced_weights
-
-sys.path.insert(0, str(Path(__file__).parent))
-from synthetic import synthetic
 
 
 def problem(n: int, d: int, size: int, seed: int = 0, rate: float = 0.6):

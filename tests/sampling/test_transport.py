@@ -1,8 +1,8 @@
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from sampling.synthetic import synthetic
 from scipy.optimize import linprog
 
 from bench.isolation import Unsupported
@@ -13,9 +13,6 @@ from bench.sampling.nearest import cheapest_of_bins
 from bench.sampling.potentials import prices
 from bench.sampling.sites import merged
 from bench.sampling.sparse import Pricing, _enough_pairs, passes
-
-sys.path.insert(0, str(Path(__file__).parent))
-from synthetic import synthetic
 
 SMALL = Pricing(smallest=100, at_first=5, first=2, more=2)
 """Many levels and many passes for few rows."""

@@ -2,10 +2,7 @@
 
 import contextlib
 import io
-import statistics
-import time
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -253,21 +250,6 @@ def long_run(name: str, rows: int, samples: int = LONG_RUN) -> np.ndarray:
 def rms(found: np.ndarray, wanted: np.ndarray) -> float:
     """Root of the mean squared difference, over the instances of `wanted`."""
     return float(np.sqrt(np.mean((found[: len(wanted)] - wanted) ** 2)))
-
-
-def seconds(*calls: Callable[[], Any], rounds: int) -> list[float]:
-    """Median CPU seconds of each; they take turns, so that a busy machine slows all alike.
-
-    One call more of each comes before.
-    """
-    taken: list[list[float]] = [[] for _ in calls]
-    for turn in range(rounds + 1):
-        for call, found in zip(calls, taken, strict=True):
-            start = time.process_time()
-            call()
-            if turn:
-                found.append(time.process_time() - start)
-    return [statistics.median(found) for found in taken]
 
 
 @contextlib.contextmanager

@@ -9,7 +9,6 @@ Data are random numbers in the shape of the paper's; CPU seconds, medians, one t
 """
 
 import copy
-import statistics
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ import numpy as np
 import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
+from speed.timing import seconds
 from torch import Tensor, nn
 
 from bench.components import Shelf, build
@@ -169,16 +169,6 @@ def literal_changes(run: Trajectory, query: Samples, count: int) -> Tensor:
     return torch.stack(losses[1:]) - losses[0]
 
 
-def seconds(call: Callable[[], Any], rounds: int) -> float:
-    """Median CPU seconds of a call."""
-    taken = []
-    for _ in range(rounds):
-        start = time.process_time()
-        call()
-        taken.append(time.process_time() - start)
-    return statistics.median(taken)
-
-
 def compare(
     benchmark: BenchmarkFixture,
     what: str,
@@ -191,8 +181,8 @@ def compare(
     """Our answer; where times are taken, the peer's is printed beside ours, `times` its call."""
     found = benchmark.pedantic(ours, rounds=5 if benchmark.enabled else 1, warmup_rounds=1)
     if benchmark.enabled:
-        mine, other = seconds(ours, 7), times * seconds(peer, 3)
-        ratio = other / mine
+        (mine,), (theirs,) = seconds(ours, rounds=7), seconds(peer, rounds=2)
+        other, ratio = times * theirs, times * theirs / mine
         print(
             f"\n{what}: ours {mine:.4f} CPU s, peer {other:.3f}, {ratio:.0f} times as long"
             f"{f' (wanted {wanted:g})' if wanted else ''}"
@@ -288,7 +278,7 @@ def test_a_step_of_the_mnist_network(benchmark: BenchmarkFixture):
 
     run = train()
     u = query_gradient(run.objective, run.final, samples.rows(np.arange(64)))
-    training = seconds(train, 5 if benchmark.enabled else 1)
+    (training,) = seconds(train, rounds=5 if benchmark.enabled else 1)
     found = compare(
         benchmark,
         f"influence, MNIST net, {steps} steps",
@@ -297,7 +287,7 @@ def test_a_step_of_the_mnist_network(benchmark: BenchmarkFixture):
         times=steps / 2,
     )
     if benchmark.enabled:
-        ours = seconds(lambda: sgd_influence(run, u), 7)
+        (ours,) = seconds(lambda: sgd_influence(run, u), rounds=7)
         print(
             f"{1e3 * ours / steps:.1f} ms an influence step, {1e3 * training / steps:.1f} a "
             f"training step: {ours / training:.2f} training steps"

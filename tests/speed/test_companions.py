@@ -9,16 +9,14 @@ random forest. alpha = .001. CPU seconds, one thread.
 --benchmark-enable -s` (the checks of types, which only tests make, would be timed with ours)
 """
 
-import statistics
-import sys
-import time
 from functools import cache
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
+from speed.literal_companion import LiteralSearch
+from speed.timing import seconds
 
 from bench.components import Shelf, build
 from bench.rules import mining, pack
@@ -27,9 +25,6 @@ from bench.rules.exact import Limits, certify
 from bench.rules.local_search import Neighbours
 from bench.seeding import stream
 from bench.tasks.companion import Companion, CompanionProblem, CompanionSetting
-
-sys.path.insert(0, str(Path(__file__).parent))
-from literal_companion import LiteralSearch
 
 pytestmark = pytest.mark.data
 NUMBA = pytest.mark.skipif(find_spec("numba") is None, reason="no numba")
@@ -53,16 +48,6 @@ def problem(name: str) -> CompanionProblem:
     return case.problem
 
 
-def spent(call, rounds: int = 5) -> float:
-    """Median CPU seconds."""
-    taken = []
-    for _ in range(rounds):
-        start = time.process_time()
-        call()
-        taken.append(time.process_time() - start)
-    return statistics.median(taken)
-
-
 def annealing(**fields):
     config = Shelf().config("method/companion", "companion_annealing")
     return build({**config, **fields})
@@ -72,7 +57,7 @@ def test_steps_of_the_search(benchmark: BenchmarkFixture):
     """Lists evaluated a second: literally, by batches in NumPy, by the compiled chain."""
     given = problem("compas")
     literal, rng, steps = LiteralSearch(given), np.random.default_rng(0), 300
-    once = spent(lambda: literal.run(steps, rng), 3) / steps
+    once = seconds(lambda: literal.run(steps, rng), rounds=3)[0] / steps
     rules = [5, 30, 77, 120, 9, 200]
     neighbours = Neighbours(given.ground)
     values = benchmark(lambda: [neighbours.replaced(rules, k) for k in range(6)])
@@ -80,7 +65,7 @@ def test_steps_of_the_search(benchmark: BenchmarkFixture):
         new = [*rules[:place], 3, *rules[place + 1 :]]
         whole = values[place][3] / given.ground.scale
         assert literal.value(new) == pytest.approx(whole, abs=1e-12)
-    batch = spent(lambda: [neighbours.replaced(rules, k) for k in range(6)])
+    (batch,) = seconds(lambda: [neighbours.replaced(rules, k) for k in range(6)], rounds=5)
     batch /= 6 * given.ground.n_rules
     print(
         f"\nliteral {1 / once:,.0f} lists/s; NumPy {1 / batch:,.0f} ({once / batch:,.0f} x)", end=""
@@ -91,7 +76,7 @@ def test_steps_of_the_search(benchmark: BenchmarkFixture):
         draws = annealing(sweeps=sweeps)._draws(given.ground.n_rules, np.random.default_rng(0))
         chain = lambda: best_of_chain(given.ground, draws, longest=20, compiled=compiled)  # noqa: E731, B023
         chain()
-        step = spent(chain, 3) / len(draws.moves)
+        step = seconds(chain, rounds=3)[0] / len(draws.moves)
         name = "numba" if compiled else "integers"
         print(f"; chain of {name} {1 / step:,.0f} ({once / step:,.0f} x)", end="")
     print()
@@ -106,7 +91,7 @@ def test_mining_pairs_of_adult(benchmark: BenchmarkFixture):
     pairs = benchmark(lambda: mining._frequent(packed, every, least, 2))
     for one, other in pairs[:: len(pairs) // 50]:
         assert (values[:, one] & values[:, other]).sum() >= 754
-    taken = spent(lambda: mining._frequent(packed, every, least, 2))
+    (taken,) = seconds(lambda: mining._frequent(packed, every, least, 2), rounds=5)
     print(f"\n{len(packed)} literals, {len(values)} rows, {len(pairs)} conjunctions: {taken:.3f} s")
 
 

@@ -4,8 +4,6 @@
 --benchmark-enable -s` (the checks of types, which only tests make, would be timed with ours)
 """
 
-import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
+from speed.timing import seconds
 from torch import Tensor, nn
 
 from bench.components import Shelf, build
@@ -47,17 +46,6 @@ def method(name: str, **fields: Any) -> Any:
     return build({**Shelf().config("method/attribution", name), **fields}, name)
 
 
-def seconds(call: Callable[[], Any]) -> float:
-    """Median CPU seconds of a call, the first left out."""
-    call()
-    taken = []
-    for _ in range(ROUNDS):
-        start = time.process_time()
-        call()
-        taken.append(time.process_time() - start)
-    return statistics.median(taken)
-
-
 def compare(
     benchmark: BenchmarkFixture,
     what: str,
@@ -71,7 +59,7 @@ def compare(
         wanted = peer().detach().flatten(1).numpy()
         np.testing.assert_allclose(found, wanted, atol=tolerance * np.abs(wanted).max())
     if benchmark.enabled:
-        both = seconds(ours), seconds(peer)
+        both = seconds(ours, peer, rounds=ROUNDS)
         print(
             f"\n{what}: {both[0]:.4f} CPU s a {INSTANCES} instances, captum {both[1]:.4f}, "
             f"{both[1] / both[0]:.1f} times as long"

@@ -13,6 +13,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 from speed import peers
 from speed.peers import INSTANCES, SAMPLES, Work, rms
+from speed.timing import seconds
 
 from bench.setfunction.orders import along
 
@@ -69,7 +70,7 @@ def compare(
     if not benchmark.enabled:
         peer()
         return 0.0
-    mine, theirs = peers.seconds(ours, peer, rounds=ROUNDS)
+    mine, theirs = seconds(ours, peer, rounds=ROUNDS)
     mine, theirs = mine * 100 / rows, theirs * 100 / (peer_rows or rows)
     print(f"\n{what}: ours {mine:.4f}, peer {theirs:.4f} CPU s a 100, ratio {theirs / mine:.1f}")
     benchmark.extra_info.update(ours=mine, peer=theirs, ratio=theirs / mine)
@@ -138,12 +139,12 @@ def test_kernel_shap_against_shap(benchmark: BenchmarkFixture, name: str):
         lambda: peers.shap_kernel(some),
     )
     if benchmark.enabled:
-        (whole,) = peers.seconds(lambda: peers.shap_kernel_all(some), rounds=3)
+        (whole,) = seconds(lambda: peers.shap_kernel_all(some), rounds=3)
         print(f"shap as its users call it, which explains every class: {whole:.4f} CPU s a 100")
         theirs = error(name, peers.shap_kernel)
         mine = error(name, lambda w, s: peers.ours(w, "kernel_shap", s))
         samples, reached = as_exact(name, "kernel_shap", theirs)
-        took, peer = peers.seconds(
+        took, peer = seconds(
             lambda: peers.ours(some, "kernel_shap", samples=samples),
             lambda: peers.shap_kernel(some),
             rounds=ROUNDS,
@@ -173,9 +174,7 @@ def test_shapley_values_against_shapiq(benchmark: BenchmarkFixture, name: str, k
         line = f"rms error {theirs:.4f}"
         for method in ("kernel_shap", "shapley_sampling"):
             count, reached = as_exact(name, method, theirs)
-            (took,) = peers.seconds(
-                lambda m=method, c=count: peers.ours(some, m, samples=c), rounds=3
-            )
+            (took,) = seconds(lambda m=method, c=count: peers.ours(some, m, samples=c), rounds=3)
             ratio = benchmark.extra_info["peer"] / took
             line += f"; {method} {count}: {reached:.4f}, {took:.4f} s, ratio {ratio:.1f}"
         print(line)

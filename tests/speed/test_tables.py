@@ -20,6 +20,7 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from speed import peers
+from speed.timing import seconds
 
 from bench.setfunction.lattice import least_area
 from bench.setfunction.orders import trapezoid
@@ -42,11 +43,11 @@ def compare(
     benchmark.pedantic(ours, rounds=1)
     if not benchmark.enabled:
         return
-    mine = peers.seconds(ours, rounds=ROUNDS)[0] * 100 / rows
+    mine = seconds(ours, rounds=ROUNDS)[0] * 100 / rows
     print(f"\n{what}: ours {mine:.4f} CPU s a 100")
     benchmark.extra_info.update(ours=mine)
     for name, other, count in others:
-        theirs = peers.seconds(other, rounds=3 if count > 1 else 1)[0] * 100 / count
+        theirs = seconds(other, rounds=3 if count > 1 else 1)[0] * 100 / count
         print(f"  {name} {theirs:.4f}, ratio {theirs / mine:.1f}")
         benchmark.extra_info[name] = theirs / mine
 

@@ -23,8 +23,8 @@ def publish(suite: Path) -> Path:
     """Write a suite's page, tables and figures where its records have changed; the page's path.
 
     The tables are `leaderboard.csv` and, where there is something to compare, `agreement.csv` and
-    `references.csv`, see `bench.board.agreement`, and `detection.csv`, see
-    `bench.board.detection`.
+    `references.csv`, see `bench.board.agreement`, `detection.csv`, see `bench.board.detection`,
+    and `removals.csv`, see `bench.board.removals`.
     """
     digest = _digest(suite)
     stamp, page = suite / STAMP, suite / PAGE
@@ -59,7 +59,8 @@ def as_json(suite: Path) -> str:
 
     `agreement` holds Kendall's tau between two methods' rankings of the features, `references`
     that between the rankings of the methods under two references (`bench.board.agreement`),
-    `detection` how often each detector catches each fairwash (`bench.board.detection`).
+    `detection` how often each detector catches each fairwash (`bench.board.detection`), `removals`
+    the test error before and after rows are removed (`bench.board.removals`).
     """
     from bench.board.table import as_json
 
@@ -88,11 +89,13 @@ def _further(records: list[Any]) -> "dict[str, pd.DataFrame]":
     """The tables beside the leaderboard, by the names of their files."""
     from bench.board.agreement import agreement_table, reference_table
     from bench.board.detection import detection_table
+    from bench.board.removals import removal_table
 
     return {
         "agreement": agreement_table(records),
         "references": reference_table(records),
         "detection": detection_table(records),
+        "removals": removal_table(records),
     }
 
 

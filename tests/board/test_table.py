@@ -123,7 +123,7 @@ def test_a_metric_that_only_describes_is_not_ranked(make: Make):
 def test_json_has_exactly_the_promised_fields(suite: Path):
     """Lists of objects; null where there is no number."""
     tables = json.loads(board.as_json(suite))
-    assert list(tables) == ["leaderboard", "agreement", "references", "detection"]
+    assert list(tables) == ["leaderboard", "agreement", "references", "detection", "removals"]
     objects = tables["leaderboard"]
     assert all(tuple(o) == FIELDS for o in objects)
     assert {o["dataset"] for o in objects} >= {"all", "digits", "wine"}
@@ -143,7 +143,7 @@ def test_agreement_is_a_table_as_well(suite: Path, records: list[Record]):
         assert [line["tau"] for line in lines] == [str(o["tau"]) for o in objects]
     pair = {"dataset": "wine", "method": "kernel_shap", "other": "occlusion"}
     found = agreement_table(records)
-    (one,) = found[(found[list(pair)] == pair.values()).all(axis=1)].to_dict("records")
+    (one,) = found[(found[list(pair)] == list(pair.values())).all(axis=1)].to_dict("records")
     cells = {}
     for record in records:
         if (record.task, record.dataset) == ("attribution", "wine"):

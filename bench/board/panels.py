@@ -28,6 +28,8 @@ TRUTH = "leave_one_out"
 """The method that trains again without each row: what others are measured by."""
 MOST, ACROSS = 20, 3
 """Panels in a figure, and those in a row where settings don't share their data sets, at most."""
+BESIDE = 1.7
+"""Inches that a legend of short names takes beside the panels."""
 
 STYLE: dict[str, Any] = {
     **{name: INK for name in ("text.color", "axes.labelcolor", "xtick.color", "ytick.color")},
@@ -80,7 +82,7 @@ class Grid:
         texts = settings_in_short(records)
         columns = min(across, _columns([setting for setting, *_ in groups]))
         rows = -(-len(groups) // columns)
-        self.drawing = drawing(width * columns + 2.0, height * rows + 0.3)
+        self.drawing = drawing(width * columns + BESIDE + 0.3, height * rows + 0.3)
         axes = self.drawing.subplots(rows, columns, squeeze=False)
         for unused in axes.flat[len(groups) :]:
             unused.set_axis_off()
@@ -109,7 +111,10 @@ class Grid:
 
 
 def legend(figure: Drawing, panels: Iterable[Axes], order: Sequence[str] = ()) -> None:
-    """One legend for all panels, at the right; the names in `order` first, as they stand there."""
+    """One legend for all panels, at the right; the names in `order` first, as they stand there.
+
+    The figure grows where long names would take the panels' room.
+    """
     handles = {
         label: handle
         for axes in panels
@@ -118,7 +123,9 @@ def legend(figure: Drawing, panels: Iterable[Axes], order: Sequence[str] = ()) -
     labels = [label for label in order if label in handles]
     labels += [label for label in handles if label not in labels]
     found = [handles[label] for label in labels]
-    figure.legend(found, list(map(short, labels)), loc="outside right upper", fontsize=9)
+    drawn = figure.legend(found, list(map(short, labels)), loc="outside right upper", fontsize=9)
+    wide = drawn.get_window_extent().width / figure.dpi
+    figure.set_figwidth(figure.get_figwidth() + max(0.0, wide - BESIDE))
 
 
 def _columns(settings: Sequence[str]) -> int:
@@ -145,7 +152,9 @@ def entitle(axes: Axes, title: str, subtitle: str) -> None:
     """A title with a small line below, above a panel without a frame."""
     axes.set_title(short(title, 32), pad=15 if subtitle else 5)
     place: Any = {"xycoords": "axes fraction", "textcoords": "offset points"}
-    axes.annotate(short(subtitle, 52), (0, 1), (0, 4), va="bottom", fontsize=8, **place)
+    below = axes.annotate(short(subtitle, 46), (0, 1), (0, 4), va="bottom", fontsize=8, **place)
+    # Where it is wider than its panel, the layout would make the panel still narrower for it.
+    below.set_in_layout(False)
     axes.spines[["top", "right", "left"]].set_visible(False)
 
 

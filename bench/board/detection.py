@@ -12,7 +12,7 @@ from scipy.special import ndtri
 from bench.board.fairwashing import share
 from bench.board.panels import by_rank, problems_of, score
 from bench.board.rows import metrics_of, number
-from bench.board.statistics import LEVEL, interval
+from bench.board.statistics import LEVEL, over_seeds
 from bench.record import Record
 
 TASK = "fairwashing"
@@ -97,7 +97,7 @@ def caught(records: Sequence[Record], detector: str) -> Caught | None:
     if not own:
         return None
     audits = sum(_audits(record, detector) for record in own)
-    mean, *ends = _over_seeds(np.array([_power(record, detector) for record in own]))
+    mean, *ends = _shares(np.array([_power(record, detector) for record in own]))
     low, high = wilson(mean, audits)
     auroc = np.array([share(score(record, f"{AUROC}{detector}")) for record in own])
     levels = np.array([_level(record, detector) for record in own])
@@ -105,8 +105,8 @@ def caught(records: Sequence[Record], detector: str) -> Caught | None:
         mean,
         float(np.fmin(low, ends[0])),
         float(np.fmax(high, ends[1])),
-        *_over_seeds(auroc),
-        _over_seeds(levels)[0],
+        *_shares(auroc),
+        _shares(levels)[0],
         len(own),
         audits,
     )
@@ -127,10 +127,9 @@ def wilson(rate: float, n: int) -> tuple[float, float]:
     return max((centre - half) / scale, 0.0), min((centre + half) / scale, 1.0)
 
 
-def _over_seeds(values: Float[np.ndarray, " seeds"]) -> tuple[float, float, float]:
+def _shares(values: Float[np.ndarray, " seeds"]) -> tuple[float, float, float]:
     """Mean and interval of shares; NaN where there is nothing to tell it from."""
-    one_problem = np.zeros(len(values), dtype=int)
-    mean, low, high = interval(values, one_problem, rng=np.random.default_rng(0))
+    mean, low, high = over_seeds(values)
     return mean, float(np.clip(low, 0, 1)), float(np.clip(high, 0, 1))
 
 

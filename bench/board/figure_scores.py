@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bench.board.panels import COLOURS, SOFT, Grid, Sketch, by_rank, left_out, short
 from bench.board.rows import metrics_of, number
-from bench.board.statistics import interval
+from bench.board.statistics import over_seeds
 from bench.record import Record
 
 PANELS = 6
@@ -52,8 +52,7 @@ def _draw_seeds(axes: Axes, y: int, seeds: Sequence[float], limits: tuple[float,
     if not seeds:
         return
     values: Float[np.ndarray, " n"] = np.array(seeds)
-    one_problem = np.zeros(len(values), dtype=int)
-    mean, low, high = interval(values, one_problem, rng=np.random.default_rng(0))
+    mean, low, high = over_seeds(values)
     # A confidence interval stays one when it is cut to the possible values.
     low, high = np.fmax(low, limits[0]), np.fmin(high, limits[1])
     axes.plot(values, np.full(len(values), y + 0.24), ".", ms=4, color=SOFT, alpha=0.8, mew=0)

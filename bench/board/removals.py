@@ -5,10 +5,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 from bench.board.panels import Curve, by_rank, curves, problems_of
-from bench.board.statistics import interval
+from bench.board.statistics import over_seeds
 from bench.record import Record
 
 TASK = "cleansing"
@@ -89,7 +88,7 @@ def removals(records: Sequence[Record], accuracy: str) -> list[Removal]:
     errors = np.array([1 - values for removed, values in found if np.array_equal(removed, counts)])
     gains = errors[:, :1] - errors
     return [
-        Removal(int(m), *_over_seeds(errors[:, i]), *_over_seeds(gains[:, i]), len(errors))
+        Removal(int(m), *over_seeds(errors[:, i]), *over_seeds(gains[:, i]), len(errors))
         for i, m in enumerate(counts)
     ]
 
@@ -97,8 +96,3 @@ def removals(records: Sequence[Record], accuracy: str) -> list[Removal]:
 def _starts_at_none(curve: Curve) -> bool:
     """Whether the curve begins before removal, with counts that are numbers."""
     return bool(curve[0][0] == 0 and np.isfinite(curve[0]).all())
-
-
-def _over_seeds(values: Float[np.ndarray, " seeds"]) -> tuple[float, float, float]:
-    one_problem = np.zeros(len(values), dtype=int)
-    return interval(values, one_problem, rng=np.random.default_rng(0))

@@ -73,6 +73,11 @@ def interval(
     return float(mean), float(mean - half), float(mean + half)
 
 
+def over_seeds(values: Float[np.ndarray, " seeds"]) -> tuple[float, float, float]:
+    """`interval` of one problem: Student's t, low and high NaN for a single seed."""
+    return interval(values, np.zeros(len(values), dtype=int), rng=np.random.default_rng(0))
+
+
 def hierarchical_bootstrap(
     values: Float[np.ndarray, " u"],
     problem: Int[np.ndarray, " u"],

@@ -26,7 +26,7 @@ class Removal:
         NaN for one seed.
     gain : error before minus error after, both of the same seed; > 0: removal helped. gain_low,
         gain_high : its interval.
-    seeds : how many.
+    seeds : how many have an error.
     """
 
     removed: int
@@ -88,8 +88,8 @@ def removals(records: Sequence[Record], accuracy: str) -> list[Removal]:
     errors = np.array([1 - values for removed, values in found if np.array_equal(removed, counts)])
     gains = errors[:, :1] - errors
     return [
-        Removal(int(m), *over_seeds(errors[:, i]), *over_seeds(gains[:, i]), len(errors))
-        for i, m in enumerate(counts)
+        Removal(int(m), *over_seeds(after), *over_seeds(gain), int(np.isfinite(after).sum()))
+        for m, after, gain in zip(counts, errors.T, gains.T, strict=True)
     ]
 
 

@@ -1,4 +1,4 @@
-"""CPU seconds of calls, as all benchmarks here take them."""
+"""CPU seconds of calls that are made several times, ours and a peer's in turn."""
 
 import statistics
 import time

@@ -24,7 +24,20 @@ _VERSION = 1
 def retrained(
     trajectory: Trajectory, keep: Bool[Tensor, "m n_train"], since: int = 0
 ) -> Float[Tensor, "m p"]:
-    """`Trajectory.retrain`, in parts that are kept where each takes a second or more."""
+    """`Trajectory.retrain`, in parts that are kept where each takes a second or more.
+
+    Who keeps all rows ends where the recorded run did: nothing is trained for that.
+    """
+    removes = ~keep.all(1)
+    finals = trajectory.final.repeat(len(keep), 1)
+    if removes.any():
+        finals[removes] = _retrained(trajectory, keep[removes], since)
+    return finals
+
+
+def _retrained(
+    trajectory: Trajectory, keep: Bool[Tensor, "m n_train"], since: int
+) -> Float[Tensor, "m p"]:
     share = (len(trajectory.schedule) - since) / len(trajectory.schedule)
     each = share * leave_one_out_flops(trajectory, 1)
     # As few at once as are worth keeping: a run that is stopped loses no more than these.

@@ -40,8 +40,23 @@ def test_a_run_is_trained_once(monkeypatch, tmp_path):
     assert len(asked) == 9
 
 
+def test_a_run_with_all_rows_is_the_recorded_one(monkeypatch, tmp_path):
+    """To the last bit, whatever stands beside it; nothing is trained for it and nothing read."""
+    monkeypatch.setenv("EARNEST_CACHE", str(tmp_path))
+    monkeypatch.setattr(module, "WORTH_KEEPING", 0)
+    run, keep = trained(), ~torch.eye(24, dtype=torch.bool)[:3]
+    others = retrained(run, keep)
+    keep[1] = True
+    finals = retrained(run, keep)
+    assert torch.equal(finals[1], run.final)
+    assert torch.equal(finals[[0, 2]], others[[0, 2]])
+    assert not torch.equal(finals[0], run.final)
+    monkeypatch.setattr(Trajectory, "retrain", None)
+    assert torch.equal(retrained(run, keep[1:2], run.last_epoch), run.final[None])
+
+
 def test_a_short_run_is_not_kept(monkeypatch, tmp_path):
     """No file for what takes a millisecond."""
     monkeypatch.setenv("EARNEST_CACHE", str(tmp_path))
-    retrained(trained(), torch.ones(1, 24, dtype=torch.bool))
+    retrained(trained(), ~torch.eye(24, dtype=torch.bool)[:1])
     assert not list(tmp_path.rglob("*.npz"))

@@ -24,20 +24,7 @@ _VERSION = 1
 def retrained(
     trajectory: Trajectory, keep: Bool[Tensor, "m n_train"], since: int = 0
 ) -> Float[Tensor, "m p"]:
-    """`Trajectory.retrain`, in parts that are kept where each takes a second or more.
-
-    Who keeps all rows ends where the recorded run did: nothing is trained for that.
-    """
-    removes = ~keep.all(1)
-    finals = trajectory.final.repeat(len(keep), 1)
-    if removes.any():
-        finals[removes] = _retrained(trajectory, keep[removes], since)
-    return finals
-
-
-def _retrained(
-    trajectory: Trajectory, keep: Bool[Tensor, "m n_train"], since: int
-) -> Float[Tensor, "m p"]:
+    """`Trajectory.retrain`, in parts that are kept where each takes a second or more."""
     share = (len(trajectory.schedule) - since) / len(trajectory.schedule)
     each = share * leave_one_out_flops(trajectory, 1)
     # As few at once as are worth keeping: a run that is stopped loses no more than these.
@@ -51,6 +38,10 @@ def _retrained(
 def _part(
     trajectory: Trajectory, run: str, keep: Bool[Tensor, "m n"], since: int, cache: Cache
 ) -> Float[Tensor, "m p"]:
+    if len(keep) == 1 and keep.all():
+        # Alone, it is the recorded run to the last bit. Among others it is trained with them, for
+        # their round-off.
+        return trajectory.final[None]
     rows = np.packbits(keep.numpy()).tobytes()
     digest = sha256(f"{_VERSION} {run} {tuple(keep.shape)} {since}".encode() + rows).hexdigest()
     found = cache.arrays(

@@ -84,12 +84,14 @@ def removal_curves(
     Parameters
     ----------
     orders : of the training rows, the first to go comes first.
-    removed : how many go, the first count 0: the recorded run, for which nothing is trained.
+    removed : how many go, the first count 0; where it is the only one, nothing is trained.
     since : step from which training is repeated: 0 for "Retrain All" of the NeurIPS 2019
         paper, `trajectory.last_epoch` for its "Retrain Last".
     """
-    keep = torch.cat([without_first(order, removed) for order in orders])
-    finals = retrained(trajectory, keep, since)
+    finals = trajectory.final.expand(len(orders), -1)
+    if removed != (0,):
+        keep = torch.cat([without_first(order, removed) for order in orders])
+        finals = retrained(trajectory, keep, since)
     on_selection = quality(trajectory.objective, finals, selection)
     on_test = quality(trajectory.objective, finals, test)
     parts = [slice(k * len(removed), (k + 1) * len(removed)) for k in range(len(orders))]

@@ -40,23 +40,20 @@ def test_a_run_is_trained_once(monkeypatch, tmp_path):
     assert len(asked) == 9
 
 
-def test_a_run_with_all_rows_is_the_recorded_one(monkeypatch, tmp_path):
-    """To the last bit, whatever stands beside it; nothing is trained for it and nothing read."""
+def test_all_rows_alone_are_the_recorded_run(monkeypatch, tmp_path):
+    """To the last bit, so nothing is trained for them, and no old file can say otherwise."""
     monkeypatch.setenv("EARNEST_CACHE", str(tmp_path))
     monkeypatch.setattr(module, "WORTH_KEEPING", 0)
-    run, keep = trained(), ~torch.eye(24, dtype=torch.bool)[:3]
-    others = retrained(run, keep)
-    keep[1] = True
-    finals = retrained(run, keep)
-    assert torch.equal(finals[1], run.final)
-    assert torch.equal(finals[[0, 2]], others[[0, 2]])
-    assert not torch.equal(finals[0], run.final)
+    run, keep = trained(), torch.ones(1, 24, dtype=torch.bool)
+    for since in (0, run.last_epoch):
+        assert torch.equal(run.retrain(keep, since), run.final[None])
     monkeypatch.setattr(Trajectory, "retrain", None)
-    assert torch.equal(retrained(run, keep[1:2], run.last_epoch), run.final[None])
+    assert torch.equal(retrained(run, keep), run.final[None])
+    assert torch.equal(retrained(run, keep, run.last_epoch), run.final[None])
 
 
 def test_a_short_run_is_not_kept(monkeypatch, tmp_path):
     """No file for what takes a millisecond."""
     monkeypatch.setenv("EARNEST_CACHE", str(tmp_path))
-    retrained(trained(), ~torch.eye(24, dtype=torch.bool)[:1])
+    retrained(trained(), torch.ones(1, 24, dtype=torch.bool))
     assert not list(tmp_path.rglob("*.npz"))

@@ -13,12 +13,13 @@ from torch import Tensor
 
 from bench.cache import Cache, cache_root
 from bench.models.influence import leave_one_out_flops
-from bench.models.trajectory import CHUNK_NUMBERS, Trajectory
+from bench.models.optimiser import After
+from bench.models.trajectory import CHUNK_NUMBERS, Trajectory, descend
 
 WORTH_KEEPING = 1e10
 """Floating-point operations from which a file is quicker than training again: about a second."""
 
-_VERSION = 1
+_VERSION = 2
 
 
 def retrained(
@@ -38,16 +39,21 @@ def retrained(
 def _part(
     trajectory: Trajectory, run: str, keep: Bool[Tensor, "m n"], since: int, cache: Cache
 ) -> Float[Tensor, "m p"]:
-    if len(keep) == 1 and keep.all():
-        # Alone, it is the recorded run to the last bit. Among others it is trained with them, for
-        # their round-off.
-        return trajectory.final[None]
-    rows = np.packbits(keep.numpy()).tobytes()
+    rows = np.packbits(keep.numpy()).tobytes() + _first_step(trajectory, keep, since)
     digest = sha256(f"{_VERSION} {run} {tuple(keep.shape)} {since}".encode() + rows).hexdigest()
     found = cache.arrays(
         "retrained", digest, lambda: {"finals": trajectory.retrain(keep, since).numpy()}
     )
     return torch.from_numpy(found["finals"])
+
+
+def _first_step(trajectory: Trajectory, keep: Bool[Tensor, "m n"], since: int) -> bytes:
+    """Where the first step leads: a program that rounds otherwise finds none of another's files."""
+    start = After(*(value.expand(len(keep), *value.shape[1:]) for value in trajectory.at(since)))
+    objective, schedule, optimiser = trajectory.objective, trajectory.schedule, trajectory.optimiser
+    steps = range(since, since + 1)
+    (first,) = descend(objective, schedule, start, steps, keep, optimiser)
+    return first.theta.numpy().tobytes()
 
 
 def _fingerprint(trajectory: Trajectory) -> str:

@@ -8,7 +8,7 @@ from bench.models import retrained as module
 from bench.models.network import MLP
 from bench.models.retrained import retrained
 from bench.models.sgd import SGD
-from bench.models.trajectory import Trajectory
+from bench.models.trajectory import Trajectory, descend
 
 
 def trained(seed=0):
@@ -40,16 +40,24 @@ def test_a_run_is_trained_once(monkeypatch, tmp_path):
     assert len(asked) == 9
 
 
-def test_all_rows_alone_are_the_recorded_run(monkeypatch, tmp_path):
-    """To the last bit, so nothing is trained for them, and no old file can say otherwise."""
+def test_another_arithmetic_finds_no_file(monkeypatch, tmp_path):
+    """One that rounds the first step otherwise trains anew; the old one finds its own again."""
     monkeypatch.setenv("EARNEST_CACHE", str(tmp_path))
     monkeypatch.setattr(module, "WORTH_KEEPING", 0)
-    run, keep = trained(), torch.ones(1, 24, dtype=torch.bool)
+    run, keep = trained(), ~torch.eye(24, dtype=torch.bool)[:1]
     for since in (0, run.last_epoch):
-        assert torch.equal(run.retrain(keep, since), run.final[None])
-    monkeypatch.setattr(Trajectory, "retrain", None)
-    assert torch.equal(retrained(run, keep), run.final[None])
-    assert torch.equal(retrained(run, keep, run.last_epoch), run.final[None])
+        first = retrained(run, keep, since)
+        with monkeypatch.context() as other:
+            other.setattr(module, "descend", rounding_otherwise)
+            other.setattr(Trajectory, "retrain", lambda self, keep, since, first=first: first + 1)
+            assert torch.equal(retrained(run, keep, since), first + 1)
+        assert torch.equal(retrained(run, keep, since), first)
+
+
+def rounding_otherwise(*asked):
+    """`descend`, whose last bit is another."""
+    for step in descend(*asked):
+        yield step._replace(theta=torch.nextafter(step.theta, torch.tensor(torch.inf)))
 
 
 def test_a_short_run_is_not_kept(monkeypatch, tmp_path):

@@ -15,7 +15,7 @@ from bench.models.fixed_norm import fixed
 from bench.models.losses import row_losses as row_losses
 from bench.models.network import Architecture, Network, initial, with_parameters
 from bench.models.optimiser import PLAIN, Optimiser
-from bench.models.rates import Constant, Rates, Sqrt
+from bench.models.rates import Constant, Cosine, Rates, Sqrt
 from bench.models.stack import flatten
 from bench.models.trajectory import (
     Checkpoints,
@@ -45,7 +45,8 @@ class SGD:
         (`array_split`, as in the NeurIPS 2019 paper), so that no batch is tiny.
     learning_rate : of the first step.
     decay : `none`, or `sqrt`: after step c = 1, 2, ... the rate is multiplied by
-        sqrt(c / (c + 1)), so that it falls as 1 / sqrt(c); or any of `bench.models.rates`.
+        sqrt(c / (c + 1)), so that it falls as 1 / sqrt(c); `cosine`: it falls to 0 along half a
+        cosine; or any of `bench.models.rates`.
     weight_decay : alpha of alpha / 2 |theta|^2 in each row's loss; it goes with the row when
         that is left out. `bench.models.optimiser.Decoupled` has the other kind.
     single_logit : two classes by one output and the logistic loss.
@@ -61,7 +62,7 @@ class SGD:
     epochs: int = 20
     batch_size: int = 32
     learning_rate: float = 0.1
-    decay: Literal["none", "sqrt"] | Rates = "none"
+    decay: Literal["none", "sqrt", "cosine"] | Rates = "none"
     weight_decay: float | WeightDecay = 0.0
     single_logit: bool = False
     record: bool = True
@@ -173,7 +174,7 @@ class SGD:
         return Schedule.of(batches, self._rates(len(batches), per_epoch), per_epoch)
 
     def _rates(self, steps: int, per_epoch: int) -> tuple[float, ...]:
-        named: dict[str, Rates] = {"none": Constant(), "sqrt": Sqrt()}
+        named: dict[str, Rates] = {"none": Constant(), "sqrt": Sqrt(), "cosine": Cosine()}
         decay = named[self.decay] if isinstance(self.decay, str) else self.decay
         return decay.rates(self.learning_rate, steps, per_epoch)
 

@@ -96,6 +96,18 @@ def test_rates_fall_as_the_square_root():
     assert rates == pytest.approx(expected)
 
 
+def test_a_name_stands_for_its_rates():
+    """Half a cosine, by name and as an object."""
+    named, given = (
+        SGD(MLP(), epochs=2, batch_size=10, learning_rate=0.5, decay=decay)
+        .fit(samples(), rng=np.random.default_rng(0))
+        .trajectory.schedule.rates
+        for decay in ("cosine", Cosine())
+    )
+    assert named == given
+    assert named[0] == 0.5 > named[-1]
+
+
 def test_training_lowers_the_loss():
     """Regression on a linear target ends near it."""
     data = samples(0)

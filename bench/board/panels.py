@@ -178,7 +178,7 @@ def problems_of(records: Sequence[Record], most: int | None = None) -> dict[Prob
 def settings_in_short(records: Sequence[Record]) -> dict[str, str]:
     """A setting's text -> that of the fields in which settings of one data set differ.
 
-    The whole text where none do.
+    The whole text where none do; none of it where the panels differ by their models' fields.
     """
     fields: dict[tuple[str, str], dict[str, set[str]]] = {}
     shown: dict[str, dict[str, str]] = {}
@@ -189,8 +189,10 @@ def settings_in_short(records: Sequence[Record]) -> dict[str, str]:
         for name, text in texts.items():
             known.setdefault(name, set()).add(text)
     differ = {name for known in fields.values() for name, texts in known.items() if len(texts) > 1}
+    told_by_models = any(n > 1 for n in Counter(dataset for dataset, _ in fields).values())
     return {
-        setting: " ".join(text for name, text in texts.items() if name in differ) or setting
+        setting: " ".join(text for name, text in texts.items() if name in differ)
+        or ("" if told_by_models else setting)
         for setting, texts in shown.items()
     }
 

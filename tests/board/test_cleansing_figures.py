@@ -22,7 +22,7 @@ from bench.board.figure_error_split import PARTS, error_split, mean_bars
 from bench.board.figure_mislabels import gain_against_auc, rank_correlation
 from bench.board.figure_subsets import lds_by_share, shares
 from bench.board.figures import OF_TASK, draw
-from bench.board.panels import SOFT, STYLE
+from bench.board.panels import SOFT, STYLE, settings_in_short
 from bench.board.rows import number
 from bench.record import Record, write
 
@@ -54,6 +54,19 @@ def style() -> Iterator[None]:
     """As `draw` sets it."""
     with mpl.rc_context(STYLE):
         yield
+
+
+def test_a_panel_says_what_tells_it_apart(make: Make):
+    """Fields of the setting that differ; the whole setting where nothing does; none of it where
+    the models' own fields do."""
+    one = cleansing(make)
+    assert settings_in_short([one]) == {one.setting: one.setting}
+    other = cleansing(make, model="mlp epochs=6")
+    assert settings_in_short([one, other]) == {one.setting: ""}
+    shown = [cleansing(make, settings={"flip": f}, setting=f"flip={f} k=1") for f in (0.0, 0.1)]
+    expected = {"flip=0.0 k=1": "flip=0.0", "flip=0.1 k=1": "flip=0.1"}
+    assert settings_in_short(shown) == expected
+    assert settings_in_short([*shown, replace(shown[0], model="mlp epochs=6")]) == expected
 
 
 # Gain curves

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from bench.cache import Cache, cache_root
 from bench.models.influence import leave_one_out_flops
-from bench.models.optimiser import After
-from bench.models.trajectory import CHUNK_NUMBERS, Trajectory, descend
+from bench.models.trajectory import CHUNK_NUMBERS, Trajectory
 
 WORTH_KEEPING = 1e10
 """Floating-point operations from which a file is quicker than training again: about a second."""
@@ -49,11 +48,7 @@ def _part(
 
 def _first_step(trajectory: Trajectory, keep: Bool[Tensor, "m n"], since: int) -> bytes:
     """Where the first step leads: a program that rounds otherwise finds none of another's files."""
-    start = After(*(value.expand(len(keep), *value.shape[1:]) for value in trajectory.at(since)))
-    objective, schedule, optimiser = trajectory.objective, trajectory.schedule, trajectory.optimiser
-    steps = range(since, since + 1)
-    (first,) = descend(objective, schedule, start, steps, keep, optimiser)
-    return first.theta.numpy().tobytes()
+    return trajectory.retrain(keep, since, end=since + 1).numpy().tobytes()
 
 
 def _fingerprint(trajectory: Trajectory) -> str:

@@ -277,7 +277,11 @@ class Trajectory:
         return self._end(self._kept(start // self.stride), range(start, t))
 
     def retrain(
-        self, keep: Bool[Tensor, "m n_train"], since: int = 0, until: int | None = None
+        self,
+        keep: Bool[Tensor, "m n_train"],
+        since: int = 0,
+        until: int | None = None,
+        end: int | None = None,
     ) -> Float[Tensor, "m p"]:
         """Final parameters of the runs on the kept rows alone: same start, order and rates.
 
@@ -286,10 +290,11 @@ class Trajectory:
         keep : one run a row.
         since : the step up to which the recorded run is followed.
         until : the step from which all rows are seen again; never unless given.
+        end : the step before which the runs stop; the recorded run's end unless given.
         """
         start = self.at(since)
         together = CHUNK_NUMBERS // len(self.final) if stackable(self.objective.module) else 1
-        end = len(self.schedule)
+        end = len(self.schedule) if end is None else end
         back = end if until is None else until
         finals = []
         for part in keep.split(max(together, 1)):

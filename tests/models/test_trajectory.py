@@ -214,6 +214,17 @@ def test_retraining_from_between_two_snapshots(stride):
         assert torch.equal(sparse.at(since).theta[0], whole.snapshots[since])
 
 
+def test_retraining_stops_where_it_is_told():
+    """On all rows it is then where the recorded run was; a removed row counts until then."""
+    trajectory = run(*small())
+    keep = torch.ones(2, N, dtype=torch.bool)
+    keep[1, trajectory.schedule.batch(3)[0]] = False
+    for end in (4, 9):
+        whole, without = trajectory.retrain(keep, 3, end=end)
+        torch.testing.assert_close(whole, trajectory.snapshots[end], rtol=0, atol=1e-13)
+        assert (without - whole).abs().max() > 1e-6
+
+
 def test_divergence_names_the_step():
     """Parameters that stop being finite stop the training at once."""
     objective, schedule, start = small(dtype=torch.float32, weight_decay=1e30)

@@ -213,7 +213,8 @@ def check_needs(subject: Subject) -> None:
     """
     if subject.method.needs - {"black_box"}:
         raise NotApplicable("the planner keeps it from a plain black box")
-    problem = subject.probe.black_box(subject.tiny())
+    # Models that are no network stay on the CPU, whatever the device.
+    problem = subject.probe.black_box(subject.task.tiny())
     if problem is None:
         raise NotApplicable("no model here")
     wrong = subject.probe.wrong(problem, subject.answer(problem))

@@ -240,13 +240,18 @@ class Samples:
 
     def rows(self, index: np.ndarray | Tensor) -> "Samples":
         """The rows at `index` (integers or a boolean mask)."""
-        chosen = torch.as_tensor(np.asarray(index))
+        chosen = index if isinstance(index, Tensor) else torch.as_tensor(np.asarray(index))
         return Samples(self.inputs[chosen], self.targets[chosen], self.n_classes)
+
+    def to(self, device: str | torch.device) -> "Samples":
+        """The rows on that device."""
+        return Samples(self.inputs.to(device), self.targets.to(device), self.n_classes)
 
     @cached_property
     def fingerprint(self) -> str:
         """A digest of inputs and targets, for cache keys."""
-        return _digest(self.inputs.numpy(), self.targets.numpy(), str(self.n_classes))
+        inputs, targets = self.inputs.cpu().numpy(), self.targets.cpu().numpy()
+        return _digest(inputs, targets, str(self.n_classes))
 
 
 @dataclass(frozen=True)

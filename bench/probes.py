@@ -189,7 +189,7 @@ class CleansingProbe:
 def _dealt_anew(model: Any, train: Samples, order: np.ndarray) -> tuple[Any, Samples]:
     """The same run of SGD on the training rows in another order."""
     place, rows, old = torch.as_tensor(np.argsort(order)), train.rows(order), model.trajectory
-    schedule = replace(old.schedule, order=place[old.schedule.order])
+    schedule = replace(old.schedule, order=place.to(old.final.device)[old.schedule.order])
     run = replace(old, objective=replace(old.objective, samples=rows), schedule=schedule)
     return replace(model, trajectory=run), rows
 

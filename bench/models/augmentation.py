@@ -84,15 +84,16 @@ class CropFlip:
     ) -> Float[Tensor, "b channels height width"]:
         height, width = inputs.shape[2:]
         counters = np.zeros((4, len(rows)), dtype=np.int64)
-        counters[0], counters[1] = rows.numpy(), epoch
+        counters[0], counters[1] = rows.cpu().numpy(), epoch
         drawn = torch.from_numpy(philox(counters, (seed & 0xFFFFFFFF, seed >> 32)))
+        drawn = drawn.to(inputs.device)
         tops, lefts = drawn[:2] * (2 * self.padding + 1) >> 32
-        across = torch.arange(width).expand(len(rows), -1)
+        across = torch.arange(width, device=inputs.device).expand(len(rows), -1)
         if self.flip:
             across = torch.where(drawn[2, :, None] < 2**31, across, width - 1 - across)
-        down = tops[:, None] + torch.arange(height)
+        down = tops[:, None] + torch.arange(height, device=inputs.device)
         across = lefts[:, None] + across
         padded = functional.pad(inputs, (self.padding,) * 4, value=self.fill)
         # The picture's axis first and the channels' last: what numpy's rule of indices gives.
-        each = torch.arange(len(rows))[:, None, None]
+        each = torch.arange(len(rows), device=inputs.device)[:, None, None]
         return padded.movedim(1, 3)[each, down[:, :, None], across[:, None, :]].movedim(3, 1)

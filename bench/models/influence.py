@@ -17,7 +17,7 @@ from bench.models.chunks import row_blocks
 from bench.models.linearised import Linearised, linearised
 from bench.models.optimiser import After, Optimiser
 from bench.models.smoothing import with_smoothed_kinks
-from bench.models.trajectory import Objective, Trajectory
+from bench.models.trajectory import Objective, Trajectory, repeatable
 
 Hessian = Literal["exact", "none", "divided_by_batch"]
 
@@ -67,7 +67,7 @@ def weighted_double_backward(
     <grad l_i, direction> of each row, and H direction with H the mean Hessian over `rows`.
     """
     flats = flat.detach()[None].requires_grad_()
-    weights = torch.full((len(rows),), 1 / len(rows), dtype=flat.dtype, requires_grad=True)
+    weights = flat.new_full((len(rows),), 1 / len(rows)).requires_grad_()
     total = objective.losses(flats, rows)[0] @ weights
     (gradients,) = torch.autograd.grad(total, flats, create_graph=True)
     products, curved = torch.autograd.grad(gradients[0] @ direction, (weights, flats))
@@ -81,7 +81,7 @@ def row_products(
     direction: Float[Tensor, " p"],
 ) -> Float[Tensor, " b"]:
     """<grad l_i, direction> of each row, at the parameters `flat`."""
-    weights = torch.zeros(len(rows), dtype=flat.dtype, requires_grad=True)
+    weights = flat.new_zeros(len(rows)).requires_grad_()
     flats = flat.detach()[None].requires_grad_()
     total = objective.losses(flats, rows)[0] @ weights
     (gradients,) = torch.autograd.grad(total, flats, create_graph=True)
@@ -143,16 +143,17 @@ def walk_back(
     """Each step with (1 / |S_t|) <d, grad l_i> of its rows: d is the adjoint of the gradient,
     and this is the derivative of the query by the weight of row i in this step."""
     adjoints = After(queries, queries.new_zeros(len(queries), optimiser.slots, queries.shape[1]))
-    for step in steps:
-        pulled = optimiser.pull(step.before, adjoints)
-        if hessian == "none":
-            yield step, step.pushed(pulled.gradient)
-            adjoints = After(pulled.theta, pulled.state)
-            continue
-        products, curved = step.product(pulled.gradient)
-        yield step, products
-        share = 1 / step.size if hessian == "divided_by_batch" else 1.0
-        adjoints = After(torch.add(pulled.theta, curved, alpha=share), pulled.state)
+    with repeatable(queries):
+        for step in steps:
+            pulled = optimiser.pull(step.before, adjoints)
+            if hessian == "none":
+                yield step, step.pushed(pulled.gradient)
+                adjoints = After(pulled.theta, pulled.state)
+                continue
+            products, curved = step.product(pulled.gradient)
+            yield step, products
+            share = 1 / step.size if hessian == "divided_by_batch" else 1.0
+            adjoints = After(torch.add(pulled.theta, curved, alpha=share), pulled.state)
 
 
 def leave_one_out(trajectory: Trajectory, samples: Samples) -> Float[Tensor, " n_train"]:

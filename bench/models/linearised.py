@@ -90,7 +90,7 @@ class ByAutograd:
         rows, flats = schedule.batch(t), stretch.thetas[offset : offset + 1]
         state, rate = stretch.states[offset : offset + 1], schedule.rates[t]
         leaf = flats.detach().requires_grad_()
-        weights = torch.full((len(rows),), 1 / len(rows), dtype=flats.dtype, requires_grad=True)
+        weights = flats.new_full((len(rows),), 1 / len(rows)).requires_grad_()
         total = objective.losses(leaf, rows, schedule.epoch(t))[0] @ weights
         (gradient,) = torch.autograd.grad(total, leaf, create_graph=True)
         before = Before(flats, state, gradient.detach(), rate, t)
@@ -293,7 +293,8 @@ def _padded(
     schedule: Schedule, steps: range, batch: int
 ) -> tuple[Int[Tensor, "steps b"], Bool[Tensor, "steps b"]]:
     """The rows of each step, row 0 filling up the smaller batches, and which are rows."""
-    bounds = torch.tensor(schedule.bounds[steps.start : steps.stop + 1])
-    places = bounds[:-1, None] + torch.arange(batch)
+    order = schedule.order
+    bounds = order.new_tensor(schedule.bounds[steps.start : steps.stop + 1])
+    places = bounds[:-1, None] + torch.arange(batch, device=order.device)
     there = places < bounds[1:, None]
-    return torch.where(there, schedule.order[places.clamp_max(len(schedule.order) - 1)], 0), there
+    return torch.where(there, order[places.clamp_max(len(order) - 1)], 0), there

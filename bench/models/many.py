@@ -56,14 +56,15 @@ class Together:
                 raise ValueError(
                     "runs taken together differ in data, weight decay, start and order alone"
                 )
-        offsets = torch.arange(0, n * len(objectives), n)[:, None]
+        orders = torch.stack([own.order for own in schedules])
+        offsets = torch.arange(0, n * len(objectives), n, device=orders.device)[:, None]
         return cls(
             tuple(objectives),
             chain,
             schedule,
             torch.cat([objective.samples.inputs.flatten(1) for objective in objectives]),
             torch.cat([objective.samples.targets for objective in objectives]),
-            torch.stack([own.order for own in schedules]) + offsets,
+            orders + offsets,
         )
 
     def descend(
@@ -77,7 +78,7 @@ class Together:
         runs = len(self.objectives)
         decays = flats.new_tensor([o.weight_decay for o in self.objectives])[:, None, None]
         kept = None if keep is None else keep.to(flats.dtype)
-        every = torch.arange(runs)[:, None]
+        every = torch.arange(runs, device=flats.device)[:, None]
         for t in range(len(self.schedule)):
             rate, places = self.schedule.rates[t], self._batch(t)
             grouped, b = flats.view(runs, -1, flats.shape[-1]), places.shape[1]

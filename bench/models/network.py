@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -100,6 +100,14 @@ class Network:
             return as_margins(forward(inputs), self.n_classes).double()
 
         return margins
+
+    def to(self, device: str | torch.device) -> "Network":
+        """A copy on that device; where its training was recorded, trained again there."""
+        if self.trajectory is None:
+            return replace(self, module=copy.deepcopy(self.module).to(device))
+        again = self.trajectory.to(device)
+        module = with_parameters(again.objective.module, again.final)
+        return replace(self, module=module, trajectory=again)
 
     def retrain(self, keep: Bool[Tensor, "m n_train"]) -> "list[Network]":
         if self.trajectory is None:

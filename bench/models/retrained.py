@@ -38,25 +38,25 @@ def retrained(
 def _part(
     trajectory: Trajectory, run: str, keep: Bool[Tensor, "m n"], since: int, cache: Cache
 ) -> Float[Tensor, "m p"]:
-    rows = np.packbits(keep.numpy()).tobytes() + _first_step(trajectory, keep, since)
+    rows = np.packbits(keep.cpu().numpy()).tobytes() + _first_step(trajectory, keep, since)
     digest = sha256(f"{_VERSION} {run} {tuple(keep.shape)} {since}".encode() + rows).hexdigest()
     found = cache.arrays(
-        "retrained", digest, lambda: {"finals": trajectory.retrain(keep, since).numpy()}
+        "retrained", digest, lambda: {"finals": trajectory.retrain(keep, since).cpu().numpy()}
     )
-    return torch.from_numpy(found["finals"])
+    return torch.from_numpy(found["finals"]).to(trajectory.final.device)
 
 
 def _first_step(trajectory: Trajectory, keep: Bool[Tensor, "m n"], since: int) -> bytes:
     """Where the first step leads: a program that rounds otherwise finds none of another's files."""
-    return trajectory.retrain(keep, since, end=since + 1).numpy().tobytes()
+    return trajectory.retrain(keep, since, end=since + 1).cpu().numpy().tobytes()
 
 
 def _fingerprint(trajectory: Trajectory) -> str:
     """Of all that a run without rows depends on: where the recorded run began and ended, by which
     data and in which order."""
     objective, schedule = trajectory.objective, trajectory.schedule
-    ends = trajectory.snapshots[[0, -1]].numpy().tobytes()
-    order = schedule.order.numpy().tobytes()
+    ends = trajectory.snapshots[[0, -1]].cpu().numpy().tobytes()
+    order = schedule.order.cpu().numpy().tobytes()
     named = (
         objective.module,
         objective.samples.fingerprint,

@@ -94,31 +94,34 @@ class SGD:
         """What `fit` trains, in which order and from where; `bench.models.many` takes several."""
         init_rng, order_rng, augment_rng = rng.spawn(3)
         seed = int(augment_rng.integers(2**63))
-        module = fixed(self._module(samples, init_rng), samples.inputs)
+        device = samples.inputs.device
+        module = fixed(self._module(samples, init_rng).to(device), samples.inputs)
         objective = self._objective(module, samples, seed, self._decay(samples))
-        return objective, self._schedule(len(samples), order_rng), flatten(objective.module)
+        schedule = self._schedule(len(samples), order_rng).to(device)
+        return objective, schedule, flatten(objective.module)
 
     def arrays(self, model: Model) -> dict[str, np.ndarray]:
         assert model.module is not None
-        buffers = {f"buffer {k}": v.numpy() for k, v in model.module.named_buffers()}
+        buffers = {f"buffer {k}": v.cpu().numpy() for k, v in model.module.named_buffers()}
         if model.trajectory is None:
-            return {"final": flatten(model.module).numpy(), **buffers}
+            return {"final": flatten(model.module).cpu().numpy(), **buffers}
         trajectory = model.trajectory
         optional = {"states": trajectory.states, "digests": trajectory.digests}
         chosen = {"weight_decay": np.array(trajectory.objective.weight_decay)}
         return {
-            "snapshots": trajectory.snapshots.numpy(),
+            "snapshots": trajectory.snapshots.cpu().numpy(),
             "stride": np.array(trajectory.stride),
-            "order": trajectory.schedule.order.int().numpy(),
+            "order": trajectory.schedule.order.int().cpu().numpy(),
             "bounds": np.array(trajectory.schedule.bounds),
             "seed": np.array(trajectory.objective.seed),
             **(chosen if isinstance(self.weight_decay, WeightDecay) else {}),
             **buffers,
-            **{name: value.numpy() for name, value in optional.items() if value is not None},
+            **{name: value.cpu().numpy() for name, value in optional.items() if value is not None},
         }
 
     def restore(self, arrays: dict[str, np.ndarray], samples: Samples) -> Network:
-        module = self._module(samples, np.random.default_rng(0))
+        device = samples.inputs.device
+        module = self._module(samples, np.random.default_rng(0)).to(device)
         for name, buffer in module.named_buffers():
             buffer.copy_(torch.from_numpy(arrays[f"buffer {name}"]))
         if "final" in arrays:
@@ -132,14 +135,17 @@ class SGD:
         per_epoch = (len(bounds) - 1) // self.epochs
         rates = self._rates(len(bounds) - 1, per_epoch)
         order = torch.from_numpy(arrays["order"]).long()
-        optional = {k: torch.from_numpy(arrays[k]) for k in ("states", "digests") if k in arrays}
+        kept = {
+            name: torch.from_numpy(arrays[name]).to(device)
+            for name in ("snapshots", "states", "digests")
+            if name in arrays
+        }
         trajectory = Trajectory(
             objective,
-            Schedule(order, bounds, rates, per_epoch),
-            torch.from_numpy(arrays["snapshots"]),
-            int(arrays["stride"]),
-            self.optimiser,
-            **optional,
+            Schedule(order.to(device), bounds, rates, per_epoch),
+            stride=int(arrays["stride"]),
+            optimiser=self.optimiser,
+            **kept,
         )
         return self._network(trajectory)
 

@@ -72,5 +72,5 @@ def smoothness(
         changes = truth[rows]
     else:
         found = removal_changes(trajectory, query, torch.from_numpy(rows), again=retrained)
-        changes = found.double().numpy()
+        changes = found.double().cpu().numpy()
     return Smoothness(rows, np.asarray(values, dtype=float)[rows], changes)

@@ -3,10 +3,12 @@
 Hara, Nitanda, Maehara, *Data Cleansing for Models Trained with SGD*, NeurIPS 2019, Sec. 2-4.
 """
 
+import copy
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
 from typing import Literal
@@ -84,6 +86,11 @@ class Objective:
         # Channels last in memory: convolutions and poolings of few channels take half the time.
         return inputs.movedim(1, 3).contiguous().movedim(3, 1) if inputs.ndim == 4 else inputs
 
+    def to(self, device: str | torch.device) -> "Objective":
+        """The same on that device; the module is copied."""
+        module = copy.deepcopy(self.module).to(device)
+        return replace(self, module=module, samples=self.samples.to(device))
+
     @cached_property
     def chain(self) -> Chain | None:
         """The network as a chain whose derivatives are written out, where it is one."""
@@ -109,10 +116,11 @@ class Objective:
             found = self._written_out(flats, rows, epoch, shares)
             return found.addcmul_(flats, shares.sum(1, keepdim=True), value=self.weight_decay)
         flats = flats.detach().requires_grad_()
-        losses = self.losses(flats, rows, epoch)
-        if keep is not None:
-            losses = losses * keep[:, rows]
-        (gradients,) = torch.autograd.grad(losses.sum() / len(rows), flats)
+        with repeatable(flats):
+            losses = self.losses(flats, rows, epoch)
+            if keep is not None:
+                losses = losses * keep[:, rows]
+            (gradients,) = torch.autograd.grad(losses.sum() / len(rows), flats)
         return gradients
 
     def _written_out(
@@ -169,6 +177,10 @@ class Schedule:
 
     def __len__(self) -> int:
         return len(self.rates)
+
+    def to(self, device: str | torch.device) -> "Schedule":
+        """The same on that device."""
+        return replace(self, order=self.order.to(device))
 
     def batch(self, t: int) -> Int[Tensor, " b"]:
         """S_t."""
@@ -242,6 +254,15 @@ class Trajectory:
         """The step at which the last epoch begins."""
         return len(self.schedule) - self.schedule.steps_per_epoch
 
+    def to(self, device: str | torch.device) -> "Trajectory":
+        """The same training on that device: run again there, for another processor rounds
+        otherwise, and a run is replayed bit by bit."""
+        if self.final.device == torch.device(device):
+            return self
+        objective, schedule = self.objective.to(device), self.schedule.to(device)
+        start = self.snapshots[0].to(device)
+        return run(objective, schedule, start, self.stride, self.optimiser)
+
     def stretches(self, since: int = 0) -> Iterator[Stretch]:
         """The run from its end back to step `since`, piece by piece, each replayed bit by bit.
 
@@ -292,7 +313,7 @@ class Trajectory:
         until : the step from which all rows are seen again; never unless given.
         end : the step before which the runs stop; the recorded run's end unless given.
         """
-        start = self.at(since)
+        start, keep = self.at(since), keep.to(self.final.device)
         together = CHUNK_NUMBERS // len(self.final) if stackable(self.objective.module) else 1
         end = len(self.schedule) if end is None else end
         back = end if until is None else until
@@ -367,6 +388,19 @@ class Trajectory:
         return f"the replay differs from the recorded run in the optimiser's state: {why}"
 
 
+def repeatable(like: Tensor) -> AbstractContextManager[None]:
+    """Where a GPU's convolutions come out the same to the last bit each time, in float32.
+
+    By default they don't, so that no replay would meet its run, and they round inputs to eleven
+    bits, which takes the parameters .5 % away within three epochs. Nothing changes on a CPU.
+    """
+    if not like.is_cuda:
+        return nullcontext()
+    return torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+    )
+
+
 def finite(values: Tensor) -> bool:
     """Whether all `values` are finite; their sum, where it is finite, says so in one pass."""
     return math.isfinite(values.sum()) or bool(torch.isfinite(values).all())
@@ -376,7 +410,7 @@ def digest(theta: Float[Tensor, " p"]) -> Int[Tensor, ""]:
     """A number that changes with any bit of `theta`, but for chance: a sum of its bits' words,
     each times an odd number of its own, modulo 2^64."""
     words = theta.view(torch.int64 if theta.dtype == torch.float64 else torch.int32).long()
-    factors = torch.arange(1, 2 * len(words), 2) * 0x9E3779B97F4A7C1
+    factors = torch.arange(1, 2 * len(words), 2, device=words.device) * 0x9E3779B97F4A7C1
     return (words * factors).sum()
 
 

@@ -50,7 +50,10 @@ class CrossValidated:
     def chosen(self, samples: Samples) -> float:
         from sklearn.linear_model import LogisticRegressionCV
 
-        inputs, targets = samples.inputs.flatten(1).double().numpy(), samples.targets.numpy()
+        inputs, targets = (
+            samples.inputs.flatten(1).double().cpu().numpy(),
+            samples.targets.cpu().numpy(),
+        )
         self._check(samples)
         model = LogisticRegressionCV(
             Cs=self.grid, cv=self.folds, fit_intercept=False, scoring="accuracy"
@@ -65,7 +68,7 @@ class CrossValidated:
     def _check(self, samples: Samples) -> None:
         if not samples.n_classes:
             raise ValueError("cross-validated weight decay wants classes, not a regression")
-        classes, counts = np.unique(samples.targets.numpy(), return_counts=True)
+        classes, counts = np.unique(samples.targets.cpu().numpy(), return_counts=True)
         if len(classes) < 2 or counts.min() < self.folds:
             found = ", ".join(f"{c}: {n}" for c, n in zip(classes, counts, strict=True))
             raise ValueError(

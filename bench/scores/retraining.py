@@ -107,7 +107,7 @@ def quality(objective: Objective, flats: Float[Tensor, "m p"], samples: Samples)
         predicted = as_margins(found, samples.n_classes).argmax(-1)
         accuracies.append((predicted == samples.targets).double().mean(1))
         losses.append(objective.loss(found, samples.targets).double().mean(1))
-    return Quality(torch.cat(accuracies).numpy(), torch.cat(losses).numpy())
+    return Quality(torch.cat(accuracies).cpu().numpy(), torch.cat(losses).cpu().numpy())
 
 
 def _rows(quality: Quality, part: slice) -> Quality:

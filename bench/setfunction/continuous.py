@@ -52,7 +52,9 @@ class Blend:
     ) -> Float[np.ndarray, "n m p"]:
         """df / dw for m weightings of each instance, f being the mean over these draws."""
         blocks = row_blocks(self.inputs, weights.shape[1])
-        return np.concatenate([self._slope(rows, weights[rows.numpy()], draws) for rows in blocks])
+        return np.concatenate(
+            [self._slope(rows, weights[rows.cpu().numpy()], draws) for rows in blocks]
+        )
 
     def _slope(
         self,
@@ -62,7 +64,7 @@ class Blend:
     ) -> Float[np.ndarray, "b m p"]:
         b, m, p = weights.shape
         rows = instances.repeat_interleave(m)
-        share = torch.from_numpy(weights.reshape(b * m, p)).to(self.inputs.dtype)
+        share = torch.from_numpy(weights.reshape(b * m, p)).to(self.inputs)
         spread = self.partition.positions(share, rows)
         total = np.zeros((b * m, p))
         for draw in draws:

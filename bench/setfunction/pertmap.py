@@ -72,7 +72,7 @@ def linearised(
     scored = scores.detach().double()
     back = (own if notebook_compat else -difference) * away
     at = scored[:, [target]] - scored[:, rivals] + back.sum(2)
-    return Linearised(difference.flatten(0, 1).numpy(), at.flatten().numpy())
+    return Linearised(difference.flatten(0, 1).cpu().numpy(), at.flatten().cpu().numpy())
 
 
 def widest_box(
@@ -135,12 +135,12 @@ def noisiest(
     adam, per_width = Adam(np.zeros((n, d))), np.empty((n, d))
     together = max(1, rows_at_once(inputs) // copies)
     for _ in range(steps):
-        moves = torch.from_numpy(rng.uniform(-1, 1, (copies, *inputs.shape[1:]))).to(inputs.dtype)
+        moves = torch.from_numpy(rng.uniform(-1, 1, (copies, *inputs.shape[1:]))).to(inputs)
         for start in range(0, n, together):
             rows = slice(start, start + together)
-            widths = torch.from_numpy(adam.at[rows]).to(inputs.dtype)
+            widths = torch.from_numpy(adam.at[rows]).to(inputs)
             slope = _lost_label_slope(margins, inputs[rows], targets[rows], widths, moves)
-            per_width[rows] = slope.numpy()
+            per_width[rows] = slope.cpu().numpy()
         adam.descend(price * per_width - 1 / d, rate)
         adam.at.clip(0.0, widest, out=adam.at)
     return adam.at

@@ -134,7 +134,7 @@ def at_positions(
     with torch.no_grad():
         for some in _parts(n * m, max(1, ROWS // reference.count)):
             pair = torch.arange(some.start, some.stop)
-            rows, share = pair // m, kept[pair % m][:, None]
+            rows, share = pair // m, kept[pair % m][:, None].to(inputs.device)
             draws = reference.of(rows)
             points = draws + share * (inputs[rows][:, None] - draws)
             outputs = output(points.flatten(0, 1), rows.repeat_interleave(reference.count))

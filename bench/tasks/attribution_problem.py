@@ -230,7 +230,7 @@ class AttributionProblem:
     ) -> Float[Tensor, " b"]:
         """F of the instances `row`, each at the one of its masks that `at` says."""
         pairs = max(1, rows_at_once(self.inputs) // self.reference.count)
-        parts = [torch.empty(0, dtype=torch.float64)]
+        parts = [self.inputs.new_empty(0, dtype=torch.float64)]
         for some in (slice(start, start + pairs) for start in range(0, len(row), pairs)):
             of_pair = masks[at[some]] if masks.ndim == 2 else masks[row[some], at[some]]
             rows = torch.from_numpy(row[some])
@@ -264,7 +264,7 @@ class AttributionProblem:
             found = split_table(
                 split, self.inputs[row], draws, target, self.model.n_classes, self.g
             )
-            table[row] = found.numpy()
+            table[row] = found.cpu().numpy()
         return table
 
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
 from bench.data import (
     Data,
@@ -24,7 +25,7 @@ from bench.data import (
     wrong_labels,
 )
 from bench.models.base import Model, Recipe
-from bench.models.network import MLP
+from bench.models.network import MLP, Network
 from bench.models.sgd import SGD
 from bench.models.trajectory import Trajectory
 from bench.scores.rank_agreement import (
@@ -141,6 +142,13 @@ class CleansingProblem:
             raise Unsupported("needs a network whose training was recorded (record=true)")
         return self.model.trajectory
 
+    def to(self, device: str | torch.device) -> "CleansingProblem":
+        """The problem on that device, its run of SGD run again there."""
+        if not isinstance(self.model, Network):
+            return self
+        train, validation = self.train.to(device), self.validation.to(device)
+        return CleansingProblem(self.model.to(device), train, validation)
+
 
 @dataclass(frozen=True)
 class Influence:
@@ -155,6 +163,11 @@ class Influence:
 
     values: Float[np.ndarray, " n_train"]
     notes: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, values: Float[Tensor, " n_train"]) -> "Influence":
+        """From a tensor of any kind, on any device."""
+        return cls(values.detach().cpu().double().numpy())
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,8 @@ class Truth:
         truth = None
         if paid(n):
             rows = torch.arange(n)
-            truth = removal_changes(trajectory, query, rows, again=retrained).double().numpy()
+            changes = removal_changes(trajectory, query, rows, again=retrained)
+            truth = changes.double().cpu().numpy()
         drawn = {}
         if subsets and paid(subsets * len(PERCENTS)):
             drawn = {
@@ -112,5 +113,5 @@ def _check(
     values = sgd_influence(trajectory, direction)
     if not torch.isfinite(values).all():
         return None
-    estimates = values.double().numpy()
+    estimates = values.double().cpu().numpy()
     return smoothness(trajectory, query, estimates, rng=rng, count=CHECKED, truth=truth)

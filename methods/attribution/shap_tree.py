@@ -44,14 +44,16 @@ class ShapTree:
         found = torch.zeros_like(problem.inputs, dtype=torch.float64).flatten(1)
         with seeded(rng):
             for rows in together(problem):
-                draws = problem.reference.of(rows[:1])[0].flatten(1).double().numpy()
+                draws = problem.reference.of(rows[:1])[0].flatten(1).double().cpu().numpy()
                 explainer = kind(
                     _ensemble(problem, int(problem.targets[rows[0]])),
                     maskers.Independent(draws, max_samples=len(draws)),
                     feature_perturbation="interventional",
                     model_output="probability" if _bends(problem) else "raw",
                 )
-                values = explainer.shap_values(problem.inputs[rows].flatten(1).double().numpy())
+                values = explainer.shap_values(
+                    problem.inputs[rows].flatten(1).double().cpu().numpy()
+                )
                 found[rows] = torch.from_numpy(np.reshape(values, found[rows].shape))
         return Attribution(problem.partition.pooled(found.view(problem.inputs.shape)))
 

@@ -47,10 +47,11 @@ class SlidingOcclusion:
             squares = window_positions((inputs.shape[2], inputs.shape[3]), self.patch, self.stride)
             windows = squares[:, None].expand(-1, *inputs.shape[1:])
         else:
-            windows = problem.partition.positions(torch.eye(problem.p, dtype=torch.bool))
-        kept = torch.cat([torch.ones_like(inputs[:1]), (~windows).to(inputs.dtype)])
+            each = torch.eye(problem.p, dtype=torch.bool, device=inputs.device)
+            windows = problem.partition.positions(each)
+        kept = torch.cat([torch.ones_like(inputs[:1]), (~windows).to(inputs)])
         values = at_positions(problem.output, inputs, problem.reference, kept)
-        drops = mean_where(windows.flatten(1).double().numpy(), values[:, :1] - values[:, 1:])
+        drops = mean_where(windows.flatten(1).double().cpu().numpy(), values[:, :1] - values[:, 1:])
         of_position = torch.from_numpy(drops).view(inputs.shape)
         sizes = problem.partition.sizes
         return Attribution(problem.partition.pooled(of_position) / sizes)

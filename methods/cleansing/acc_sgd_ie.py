@@ -55,7 +55,7 @@ class AccSGDIE:
         else:
             stack = trajectory.final + torch.cat([torch.zeros_like(moved[:1]), moved])
             values = changes(objective, stack, problem.validation)
-        return Influence(values.double().numpy())
+        return Influence.of(values)
 
 
 def shifts(trajectory: Trajectory) -> Float[Tensor, "n_train p"]:

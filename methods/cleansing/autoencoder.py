@@ -56,7 +56,7 @@ class AutoencoderOutliers:
             trained = self._trained(others, rng)
             with torch.no_grad():
                 errors = (trained(rows) - rows).square().mean(1)
-            return np.asarray(-errors.double().numpy())
+            return np.asarray(-errors.double().cpu().numpy())
 
         return Influence(normality(problem, "inputs", self.reference, self.by_class, usual))
 
@@ -66,7 +66,7 @@ class AutoencoderOutliers:
             layers: list[nn.Module] = [nn.Linear(d, widths[0])]
             for fan_in, fan_out in zip(widths, (*widths[1:], d), strict=True):
                 layers += [nn.ReLU(), nn.Linear(fan_in, fan_out)]
-        module = nn.Sequential(*layers)
+        module = nn.Sequential(*layers).to(rows.device)
         optimiser = torch.optim.Adam(module.parameters(), self.learning_rate)
         for _ in range(self.steps):
             batch = rows[rng.permutation(len(rows))[: self.batch_size]]

@@ -46,7 +46,7 @@ class ConfidentLearning:
 
     def explain(self, problem: CleansingProblem, *, rng: np.random.Generator) -> Influence:
         finding, ranking = package("cleanlab.filter"), package("cleanlab.rank")
-        labels = problem.train.targets.numpy()
+        labels = problem.train.targets.cpu().numpy()
         probabilities = out_of_sample(problem, even_folds(labels, self.folds, rng))
         wrong = finding.find_label_issues(labels, probabilities, filter_by=self.filter_by, n_jobs=1)
         quality = ranking.get_label_quality_scores(labels, probabilities, method=self.quality)
@@ -75,5 +75,5 @@ def out_of_sample(
         for number, model in zip(numbers, models, strict=True):
             held = fold == number
             margins = model.margins(problem.train.inputs[torch.from_numpy(held)])
-            found[held] = margins.softmax(1).numpy()
+            found[held] = margins.softmax(1).cpu().numpy()
     return found

@@ -49,7 +49,7 @@ class DataInf:
         query = query_gradient(objective, final, problem.validation)
         solved = self._solved(objective, final, query)
         values = all_products(objective, final, solved) / len(problem.train)
-        return Influence(values.double().numpy())
+        return Influence.of(values)
 
     def _solved(
         self, objective: Objective, final: Float[Tensor, " p"], query: Float[Tensor, " p"]

@@ -44,8 +44,8 @@ class DataOOB:
     def explain(self, problem: CleansingProblem, *, rng: np.random.Generator) -> Influence:
         from sklearn.tree import DecisionTreeClassifier
 
-        inputs = represented(problem.model, problem.train.inputs, self.space).numpy()
-        targets = problem.train.targets.numpy()
+        inputs = represented(problem.model, problem.train.inputs, self.space).cpu().numpy()
+        targets = problem.train.targets.cpu().numpy()
         n = len(inputs)
         right, asked = np.zeros(n), np.zeros(n)
         for draws in rng.multinomial(n, np.full(n, 1 / n), size=self.trees):

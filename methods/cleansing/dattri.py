@@ -77,7 +77,7 @@ class Dattri:
             raise Unsupported(f"{p} parameters: a matrix is formed for {self.largest} at most")
         answer = {"TRAK": self._trak, "DVEmb": self._dvemb}.get(self.attributor, self._influence)
         with seeded(rng) as seed:
-            values = answer(problem, seed).detach().double().numpy()
+            values = answer(problem, seed).detach().double().cpu().numpy()
         if not np.isfinite(values).all():
             wrong = len(values) - np.isfinite(values).sum()
             raise FloatingPointError(
@@ -94,7 +94,9 @@ class Dattri:
     def _influence(self, problem: CleansingProblem, seed: int) -> Float[Tensor, " n_train"]:
         kind = getattr(package("dattri.algorithm"), f"IFAttributor{self.attributor}")
         taken = inspect.signature(kind).parameters
-        known = {"regularization": self.damping, "damping": self.damping, "seed": seed}
+        device = str(problem.trajectory.final.device)
+        known: dict[str, Any] = {"regularization": self.damping, "damping": self.damping}
+        known |= {"seed": seed, "device": device}
         given = {name: value for name, value in known.items() if name in taken}
         module = _network(problem)
         if self.attributor == "EKFAC":
@@ -113,7 +115,8 @@ class Dattri:
         def odds(parameters: Parameters, row: Batch) -> Tensor:
             return _log_odds(module, shape, parameters, row)
 
-        projector = {"proj_max_batch_size": 32, "proj_seed": seed, **self.options}
+        device = str(problem.trajectory.final.device)
+        given = {"proj_max_batch_size": 32, "proj_seed": seed, "device": device, **self.options}
 
         def probability(parameters: Parameters, row: Batch) -> Tensor:
             return odds(parameters, row).sigmoid()[None]
@@ -121,7 +124,8 @@ class Dattri:
         made = package("dattri.algorithm").TRAKAttributor(
             _task(module, odds, odds),
             probability,
-            projector_kwargs=projector,
+            projector_kwargs=given,
+            device=device,
             regularization=self.damping,
         )
         made.cache(_loader(problem, problem.train))
@@ -190,7 +194,8 @@ class _WithOne(nn.Module):
 
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
-        self.joined = nn.Linear(layer.in_features + 1, layer.out_features, bias=False)
+        sizes, device = (layer.in_features + 1, layer.out_features), layer.weight.device
+        self.joined = nn.Linear(*sizes, bias=False, device=device)
         with torch.no_grad():
             self.joined.weight.copy_(torch.cat([layer.weight, layer.bias[:, None]], dim=1))
 
@@ -244,7 +249,7 @@ def _loss(module: nn.Module, objective: Objective, shape: torch.Size, weight_dec
     def loss(parameters: Parameters, batch: Batch) -> Tensor:
         inputs, targets = batch
         outputs = functional_call(module, dict(parameters), (inputs.reshape(-1, *shape),))
-        penalty = sum((value.square().sum() for value in parameters.values()), torch.zeros(()))
+        penalty = sum((value.square().sum() for value in parameters.values()), inputs.new_zeros(()))
         fit = objective.loss(outputs[None], targets.reshape(-1)).mean()
         return fit + weight_decay / 2 * penalty
 
@@ -256,6 +261,6 @@ def _log_odds(module: nn.Module, shape: torch.Size, parameters: Parameters, row:
     inputs, target = row
     outputs = functional_call(module, dict(parameters), (inputs.reshape(-1, *shape),))
     scores = as_margins(outputs, 2)[0] if outputs.shape[-1] == 1 else outputs[0]
-    own = torch.arange(len(scores)) == target.reshape(())
+    own = torch.arange(len(scores), device=scores.device) == target.reshape(())
     others = scores.masked_fill(own, -torch.inf).logsumexp(0)
-    return torch.where(own, scores, torch.zeros(())).sum() - others
+    return scores.masked_fill(~own, 0).sum() - others

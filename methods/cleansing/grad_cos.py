@@ -37,4 +37,4 @@ class GradCos:
             torch.nn.functional.normalize(gradients, dim=1) @ direction
             for _, gradients in all_gradients(objective, final)
         ]
-        return Influence(torch.cat(cosines).double().numpy())
+        return Influence.of(torch.cat(cosines))

@@ -31,4 +31,4 @@ class GradDot:
     def explain(self, problem: CleansingProblem, *, rng: np.random.Generator) -> Influence:
         objective, final = problem.trajectory.objective, problem.trajectory.final
         query = query_gradient(objective, final, problem.validation)
-        return Influence(all_products(objective, final, query).double().numpy())
+        return Influence.of(all_products(objective, final, query))

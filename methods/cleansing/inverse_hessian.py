@@ -37,7 +37,7 @@ class Curvature:
 
     @cached_property
     def _whole(self) -> Product:
-        rows = torch.arange(len(self.objective.samples))
+        rows = torch.arange(len(self.objective.samples), device=self.flat.device)
         if len(rows) <= ROWS_AT_ONCE:
             return hessian_product(self.objective, self.flat, rows)
 
@@ -79,7 +79,7 @@ class Exact:
         p = len(target)
         if p > self.largest:
             raise Unsupported(f"{p} parameters: a Hessian is formed for {self.largest} at most")
-        units = torch.eye(p, dtype=target.dtype)
+        units = torch.eye(p, dtype=target.dtype, device=target.device)
         matrix = torch.stack([curvature.product(unit) for unit in units])
         solved: Tensor = torch.linalg.solve(matrix.double(), target.double())
         return solved.to(target.dtype)
@@ -199,7 +199,8 @@ def hessian_product(
 ) -> Product:
     """v -> H v, with H the Hessian of the mean loss of `rows` (all by default) at `flat`."""
     flats = flat.detach()[None].requires_grad_()
-    chosen = torch.arange(len(objective.samples)) if rows is None else rows
+    every = torch.arange(len(objective.samples), device=flat.device)
+    chosen = every if rows is None else rows
     mean = objective.losses(flats, chosen).mean()
     (gradients,) = torch.autograd.grad(mean, flats, create_graph=True)
     return lambda v: torch.autograd.grad(gradients[0] @ v, flats, retain_graph=True)[0][0]
@@ -238,7 +239,7 @@ def _batch(curvature: Curvature, size: int, rng: np.random.Generator) -> Int[Ten
     n = len(curvature.objective.samples)
     if not 0 < size < n:
         return None
-    return torch.from_numpy(rng.choice(n, size, replace=False))
+    return torch.from_numpy(rng.choice(n, size, replace=False)).to(curvature.flat.device)
 
 
 def _largest_eigenvalue(curvature: Curvature, start: Float[Tensor, " p"]) -> float:

@@ -51,7 +51,7 @@ class IsolationForestOutliers:
             others: Float[Tensor, "m d"], rows: Float[Tensor, "k d"]
         ) -> Float[np.ndarray, " k"]:
             forest = IsolationForest(n_estimators=self.trees, random_state=seed)
-            found: np.ndarray = forest.fit(others.numpy()).score_samples(rows.numpy())
+            found: np.ndarray = forest.fit(others.cpu().numpy()).score_samples(rows.cpu().numpy())
             return found
 
         return Influence(normality(problem, self.space, self.reference, self.by_class, usual))

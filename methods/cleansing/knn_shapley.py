@@ -53,20 +53,20 @@ class KNNShapley:
             represented(problem.model, samples.inputs, self.space).double()
             for samples in (problem.train, problem.validation)
         )
-        total = torch.zeros(len(train), dtype=torch.float64)
-        rows = torch.arange(len(query))
+        total = train.new_zeros(len(train))
+        rows = torch.arange(len(query), device=query.device)
         for some in rows.split(max(1, CHUNK_NUMBERS // len(train))):
             order = torch.cdist(query[some], train).argsort(dim=1, stable=True)
             right = problem.train.targets[order] == problem.validation.targets[some, None]
             values = torch.empty_like(right, dtype=torch.float64)
             total += values.scatter(1, order, sorted_values(right, self.neighbours)).sum(0)
-        return Influence((total / len(query)).numpy())
+        return Influence.of(total / len(query))
 
 
 def sorted_values(right: Int[Tensor, "m n"] | Tensor, k: int) -> Float[Tensor, "m n"]:
     """Shapley values of rows sorted by distance; `right` says which have the query's class."""
     n = right.shape[1]
-    place = torch.arange(1, n + 1, dtype=torch.float64)
+    place = torch.arange(1, n + 1, dtype=torch.float64, device=right.device)
     weight = place.clamp(max=k) / (k * place)
     hits = right.double()
     differences = (hits - torch.nn.functional.pad(hits[:, 1:], (0, 1))) * weight

@@ -61,4 +61,4 @@ class KohLiang:
         solved = self.solver.solve(Curvature(objective, final, self.damping), query, rng=rng)
         values = all_products(objective, final, solved) / len(problem.train)
         signed = values if self.sign == "removal" else -values
-        return Influence(signed.double().numpy())
+        return Influence.of(signed)

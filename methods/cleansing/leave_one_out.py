@@ -39,7 +39,7 @@ class LeaveOneOut:
         wanted = leave_one_out_flops(problem.trajectory)
         if wanted <= self.flops:
             values = leave_one_out(problem.trajectory, problem.validation)
-            return Influence(values.double().numpy())
+            return Influence.of(values)
         if self.otherwise is not None:
             return self.otherwise.explain(problem, rng=rng)
         raise Unsupported(f"takes {wanted:.1g} floating-point operations, over {self.flops:g}")

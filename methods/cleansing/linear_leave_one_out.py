@@ -42,4 +42,4 @@ class LinearLeaveOneOut:
             raise Unsupported(f"takes {wanted:.1g} floating-point operations, over {self.flops:g}")
         query = query_gradient(run.objective, run.final, problem.validation)
         finals = run.retrain(without_each(torch.arange(n), n))
-        return Influence(((finals[1:] - finals[0]) @ query).double().numpy())
+        return Influence.of((finals[1:] - finals[0]) @ query)

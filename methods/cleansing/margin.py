@@ -43,14 +43,14 @@ class Margin:
         with torch.no_grad():
             if self.moments == "end":
                 scores = problem.model.margins(inputs)
-                return Influence(label_margins(scores, targets).numpy())
+                return Influence.of(label_margins(scores, targets))
             objective = problem.trajectory.objective
             flats = torch.stack([flat for flat, _ in checkpoints(problem.trajectory)])
             each = [
                 as_margins(objective.outputs(flat[None], inputs)[0], problem.train.n_classes)
                 for flat in flats
             ]
-            return Influence(label_margins(torch.stack(each).double(), targets).mean(0).numpy())
+            return Influence.of(label_margins(torch.stack(each).double(), targets).mean(0))
 
 
 def label_margins(

@@ -39,7 +39,7 @@ def normality(
     if not by_class:
         return usual(others, rows)
     values = np.empty(len(rows))
-    for target in np.unique(problem.train.targets):
+    for target in np.unique(problem.train.targets.cpu()):
         own, same = problem.train.targets == target, labels == target
-        values[own.numpy()] = usual(others[same] if same.any() else others, rows[own])
+        values[own.cpu().numpy()] = usual(others[same] if same.any() else others, rows[own])
     return values

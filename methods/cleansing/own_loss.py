@@ -29,4 +29,4 @@ class OwnLoss:
     def explain(self, problem: CleansingProblem, *, rng: np.random.Generator) -> Influence:
         with torch.no_grad():
             margins = problem.model.margins(problem.train.inputs)
-        return Influence(-row_losses(margins, problem.train.targets).numpy())
+        return Influence.of(-row_losses(margins, problem.train.targets))

@@ -47,14 +47,13 @@ class RepresenterPoints:
     def explain(self, problem: CleansingProblem, *, rng: np.random.Generator) -> Influence:
         train, query = problem.train, problem.validation
         features, asked = (
-            _with_one(penultimate(problem.model.module, samples.inputs).double().numpy())
+            _with_one(penultimate(problem.model.module, samples.inputs).double().cpu().numpy())
             for samples in (train, query)
         )
-        weights = refit(
-            features, train.targets.numpy(), train.n_classes, self.damping, self.iterations
-        )
-        residuals = _residuals(features @ weights.T, train.targets.numpy())
-        wanted = _residuals(asked @ weights.T, query.targets.numpy()).T @ asked / len(query)
+        targets, wanted_of = (part.targets.cpu().numpy() for part in (train, query))
+        weights = refit(features, targets, train.n_classes, self.damping, self.iterations)
+        residuals = _residuals(features @ weights.T, targets)
+        wanted = _residuals(asked @ weights.T, wanted_of).T @ asked / len(query)
         products = np.einsum("nc,cd,nd->n", residuals, wanted, features)
         return Influence(products / (2 * self.damping * len(train)))
 

@@ -36,7 +36,7 @@ def all_gradients(
     objective: Objective, flat: Float[Tensor, " p"]
 ) -> Iterator[tuple[Int[Tensor, " b"], Float[Tensor, "b p"]]]:
     """The gradients of all training rows, some rows at a time: (rows, their gradients)."""
-    rows = torch.arange(len(objective.samples))
+    rows = torch.arange(len(objective.samples), device=flat.device)
     for some in rows.split(max(1, CHUNK_NUMBERS // len(flat))):
         yield some, row_gradients(objective, flat, some)
 
@@ -45,7 +45,7 @@ def all_products(
     objective: Objective, flat: Float[Tensor, " p"], direction: Float[Tensor, " p"]
 ) -> Float[Tensor, " n_train"]:
     """<grad l_i, direction> of every training row at the parameters `flat`."""
-    rows = torch.arange(len(objective.samples))
+    rows = torch.arange(len(objective.samples), device=flat.device)
     return torch.cat(
         [row_products(objective, flat, some, direction) for some in rows.split(CHUNK_ROWS)]
     )

@@ -55,7 +55,7 @@ class ScreenAndVerify:
         if wanted > self.flops:
             raise Unsupported(f"takes {wanted:.1g} floating-point operations, over {self.flops:g}")
         found = removal_changes(problem.trajectory, problem.validation, torch.from_numpy(rows))
-        truth = found.double().numpy()
+        truth = found.double().cpu().numpy()
         notes = {
             "verified": float(len(rows)),
             "verified_kendall_tau": kendall_tau(estimates[rows], truth),

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import torch
 
 from bench.models.base import Capability
 from bench.tasks.cleansing import CleansingProblem, Influence
@@ -31,8 +30,8 @@ class SelfInfluence:
 
     def explain(self, problem: CleansingProblem, *, rng: np.random.Generator) -> Influence:
         objective = problem.trajectory.objective
-        values = torch.zeros(len(problem.train), dtype=problem.trajectory.final.dtype)
+        values = problem.trajectory.final.new_zeros(len(problem.train))
         for flat, rate in checkpoints(problem.trajectory):
             for rows, gradients in all_gradients(objective, flat):
                 values[rows] -= rate * gradients.square().sum(1)
-        return Influence(values.double().numpy())
+        return Influence.of(values)

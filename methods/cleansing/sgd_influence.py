@@ -67,4 +67,4 @@ class SGDInfluence:
                 "influence grew beyond all numbers on its way back through the run: train for "
                 "fewer epochs, at a lower rate, or take epochs=1"
             )
-        return Influence(values.double().numpy())
+        return Influence.of(values)

@@ -46,18 +46,19 @@ class TracIn:
 
     def explain(self, problem: CleansingProblem, *, rng: np.random.Generator) -> Influence:
         objective = problem.trajectory.objective
-        values = torch.zeros(len(problem.train), dtype=problem.trajectory.final.dtype)
+        values = problem.trajectory.final.new_zeros(len(problem.train))
         if self.moments == "steps":
             for t, (flat, rows, rate) in countdown(problem.trajectory):
                 seen = as_seen(objective, rows, t // problem.trajectory.schedule.steps_per_epoch)
                 query = query_gradient(objective, flat, problem.validation)
-                products = row_products(seen, flat, torch.arange(len(rows)), query)
+                every = torch.arange(len(rows), device=rows.device)
+                products = row_products(seen, flat, every, query)
                 values[rows] += rate / len(rows) * products
         else:
             for flat, rate in checkpoints(problem.trajectory):
                 query = query_gradient(objective, flat, problem.validation)
                 values += rate * all_products(objective, flat, query)
-        return Influence(values.double().numpy())
+        return Influence.of(values)
 
 
 def countdown(

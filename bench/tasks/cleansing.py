@@ -327,10 +327,14 @@ class Cleansing:
     )
 
     def refuses(self, data: Data | None, setting: CleansingSetting) -> str | None:
-        if data is not None and not data.class_names:
+        if data is None:
+            return None
+        if not data.class_names:
             return "cleansing scores accuracy: it needs classes"
-        if data is not None and setting.flip and setting.noise == "group" and not data.sensitive:
+        if setting.flip and setting.noise == "group" and not data.sensitive:
             return "noise 'group' wants a sensitive attribute: this data set has none"
+        if setting.flip and setting.noise == "class" and len(data.class_names) == 2:
+            return "noise 'class' of two classes is 'uniform' by another name"
         return None
 
     def case(

@@ -137,6 +137,8 @@ def test_noise_of_classes_and_of_groups():
     small = values[case.held.rows, 1] == 1
     assert case.held.flipped.sum() == round(0.5 * small.sum())
     assert not case.held.flipped[~small].any()
+    of_two = TASK.refuses(table, CleansingSetting(flip=0.1, noise="class"))
+    assert "uniform" in (of_two or "")
     setting = CleansingSetting(flip=0.1, noise="group")
     assert "sensitive" in (TASK.refuses(blobs(), setting) or "")
     assert TASK.refuses(table, setting) is None

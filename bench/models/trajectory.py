@@ -257,10 +257,11 @@ class Trajectory:
     def to(self, device: str | torch.device) -> "Trajectory":
         """The same training on that device: run again there, for another processor rounds
         otherwise, and a run is replayed bit by bit."""
-        if self.final.device == torch.device(device):
+        start = self.snapshots[0].to(device)
+        # Not by its name: "cuda" is "cuda:0", too.
+        if start.device == self.final.device:
             return self
         objective, schedule = self.objective.to(device), self.schedule.to(device)
-        start = self.snapshots[0].to(device)
         return run(objective, schedule, start, self.stride, self.optimiser)
 
     def stretches(self, since: int = 0) -> Iterator[Stretch]:

@@ -96,6 +96,7 @@ def test_a_model_goes_to_a_gpu_and_back_by_its_arrays():
 @gpu
 def test_removal_is_scored_on_a_gpu():
     asked = problem(PICTURES).to("cuda")
+    assert asked.to("cuda").trajectory is asked.trajectory
     order, held = np.arange(30), (asked.validation, asked.validation)
     (curve,) = removal_curves(asked.trajectory, (order,), (0, 3), *held)
     assert np.isfinite(curve.test.loss).all()

@@ -438,7 +438,8 @@ def test_a_longer_search_is_never_worse_and_never_beaten_by_its_starts():
     assert (areas[2] < areas[0]).any()
     drops = retraining.drops()
     alone = np.argsort(-drops, axis=1, kind="stable")[:, None, :8]
-    assert (areas[0] <= area(retraining.curves(alone), retraining.counts)[:, 0]).all()
+    # Trained in a batch of another size, a network's float32 numbers round otherwise on some CPUs.
+    assert (areas[0] <= area(retraining.curves(alone), retraining.counts)[:, 0] + 1e-7).all()
 
 
 def test_chance_is_the_mean_over_the_random_orders_and_no_better_than_the_best():

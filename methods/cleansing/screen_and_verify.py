@@ -43,6 +43,7 @@ class ScreenAndVerify:
 
     version: ClassVar[int] = 3
     needs: ClassVar[frozenset[Capability]] = frozenset({"gradient", "replay", "retrain"})
+    imports: ClassVar[tuple[str, ...]] = ("scipy.stats",)  # of Kendall's tau: half a second
 
     def __post_init__(self) -> None:
         if self.verify < 1:

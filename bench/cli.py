@@ -83,8 +83,15 @@ def _parser() -> _Parser:
     board = add("leaderboard", _leaderboard, "print the leaderboard of a suite")
     board.add_argument("suite", help="a suite's name or folder")
     form = board.add_mutually_exclusive_group()
-    for kind in ("json", "csv", "html"):
+    for kind in ("json", "csv", "markdown", "html"):
         form.add_argument(f"--{kind}", dest="form", action="store_const", const=kind)
+    board.add_argument(
+        "--metric",
+        action="append",
+        default=[],
+        help="a metric to print, may be given again (default: each task's headline, of json and "
+        "csv all)",
+    )
     for command in (show, failures, board):
         command.add_argument("--results-dir", help="folder of suites")
     add("doctor", _doctor, "say what earnest finds on this machine")
@@ -140,7 +147,7 @@ def _failures(known: argparse.Namespace, _rest: list[str]) -> int:
 def _leaderboard(known: argparse.Namespace, _rest: list[str]) -> int:
     from bench import inspection
 
-    return inspection.leaderboard(_suite(known), known.form)
+    return inspection.leaderboard(_suite(known), known.form, known.metric)
 
 
 def _doctor(_known: argparse.Namespace, _rest: list[str]) -> int:

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -76,17 +77,24 @@ def failures(suite: Path) -> int:
     return 3 if failed else 0
 
 
-def leaderboard(suite: Path, form: str | None) -> int:
-    """Print the leaderboard of a suite: a text table, JSON, CSV, or write the page."""
+def leaderboard(suite: Path, form: str | None, metrics: Sequence[str] = ()) -> int:
+    """Print the leaderboard of a suite: a text table, Markdown, JSON, CSV, or write the page."""
     from bench import board
 
     if form == "html":
+        if metrics:
+            raise ConfigError("--html has all metrics: leave --metric out")
         print(board.publish(suite))
         return 0
     if not any(suite.glob("*.json")):
         raise ConfigError(f"{suite} holds no records: run an experiment into it first")
-    texts = {"json": board.as_json, "csv": board.as_csv, None: board.summary}
-    print(texts[form](suite))
+    texts = {
+        "json": board.as_json,
+        "csv": board.as_csv,
+        "markdown": board.as_markdown,
+        None: board.summary,
+    }
+    print(texts[form](suite, metrics))
     return 0
 
 

@@ -6,6 +6,7 @@ table or figure.
 
 import hashlib
 import os
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["as_csv", "as_json", "leaderboard", "publish", "summary"]
+__all__ = ["as_csv", "as_json", "as_markdown", "leaderboard", "publish", "summary"]
 
 PAGE, TABLE, FIGURES, STAMP = "leaderboard.html", "leaderboard.csv", "figures", ".leaderboard"
 KINDS = ("*.py", "*.html", "*.css", "*.js")
@@ -47,14 +48,15 @@ def publish(suite: Path) -> Path:
     return page
 
 
-def leaderboard(suite: Path) -> "pd.DataFrame":
-    """The leaderboard of a suite, see `bench.board.table.leaderboard`."""
-    from bench.board.table import FIELDS
+def leaderboard(suite: Path, metrics: Sequence[str] = ()) -> "pd.DataFrame":
+    """The leaderboard of a suite, see `bench.board.table.leaderboard`; all metrics unless named."""
+    from bench.board.table import FIELDS, of_metrics
 
-    return _read(suite, _digest(suite))[1][list(FIELDS)]
+    table = _read(suite, _digest(suite))[1][list(FIELDS)]
+    return of_metrics(table, metrics) if metrics else table
 
 
-def as_json(suite: Path) -> str:
+def as_json(suite: Path, metrics: Sequence[str] = ()) -> str:
     """An object of lists of objects: `leaderboard`, and further tables.
 
     `agreement` holds Kendall's tau between two methods' rankings of the features, `references`
@@ -64,25 +66,40 @@ def as_json(suite: Path) -> str:
     """
     from bench.board.table import as_json
 
-    tables = {"leaderboard": leaderboard(suite), **_further(_read(suite, _digest(suite))[0])}
+    tables = {
+        "leaderboard": leaderboard(suite, metrics),
+        **_further(_read(suite, _digest(suite))[0]),
+    }
     texts = [f'"{name}": {as_json(table)}' for name, table in tables.items()]
     return "{" + ",\n".join(texts) + "}"
 
 
-def as_csv(suite: Path) -> str:
+def as_csv(suite: Path, metrics: Sequence[str] = ()) -> str:
     """The leaderboard of a suite as comma-separated values."""
     from bench.board.table import as_csv
 
-    return as_csv(leaderboard(suite))
+    return as_csv(leaderboard(suite, metrics))
 
 
-def summary(suite: Path) -> str:
-    """The headline of each task of a suite for a terminal, and whether influence is trusted."""
-    from bench.board.checks import check_lines
-    from bench.board.table import as_text
+def as_markdown(suite: Path, metrics: Sequence[str] = ()) -> str:
+    """Methods by problems, a table for each metric, the headline of each task unless named."""
+    from bench.board.markdown import as_markdown
+    from bench.board.panels import settings_in_short
+    from bench.board.table import of_metrics
 
     records, table = _read(suite, _digest(suite))
-    return "\n\n".join(filter(None, [as_text(table), "\n".join(check_lines(records))]))
+    return as_markdown(of_metrics(table, metrics), settings_in_short(records))
+
+
+def summary(suite: Path, metrics: Sequence[str] = ()) -> str:
+    """The named metrics of a suite for a terminal, the headline of each task where none is named,
+    and whether influence is trusted."""
+    from bench.board.checks import check_lines
+    from bench.board.table import as_text, of_metrics
+
+    records, table = _read(suite, _digest(suite))
+    text = as_text(of_metrics(table, metrics))
+    return "\n\n".join(filter(None, [text, "\n".join(check_lines(records))]))
 
 
 def _further(records: list[Any]) -> "dict[str, pd.DataFrame]":

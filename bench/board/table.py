@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from bench.board.statistics import coverage, interval, rank_intervals
+from bench.components import did_you_mean
 
 FIELDS = (
     *("task", "setting", "dataset", "model", "method", "metric", "direction"),
@@ -130,15 +131,25 @@ def _csv_cell(value: Any) -> Any:
     return "" if value != value or value is None else value
 
 
-def as_text(table: pd.DataFrame) -> str:
-    """The headline metric of each task for a terminal, the best method first.
+def of_metrics(table: pd.DataFrame, names: Sequence[str] = ()) -> pd.DataFrame:
+    """The lines of the named metrics; those of each task's headline, its first, where none is.
 
-    Parameters
-    ----------
-    table : of `ranked`; the first metric of a task is its headline.
+    Raises
+    ------
+    ConfigError
+        Where the table has no such metric.
     """
-    headline = table.groupby("task", sort=False).metric.transform("first")
-    groups = table[table.metric == headline].groupby(["task", "setting"], sort=False)
+    for name in names:
+        if name not in set(table.metric):
+            raise did_you_mean(name, table.metric.unique(), "metric")
+    if not names:
+        return table[table.metric == table.groupby("task", sort=False).metric.transform("first")]
+    return table[table.metric.isin(names)]
+
+
+def as_text(table: pd.DataFrame) -> str:
+    """Each metric of `table`, one of `ranked`, for a terminal, the best method first."""
+    groups = table.groupby(["task", "setting", "metric"], sort=False)
     return "\n\n".join("\n".join(_text_lines(group)) for _, group in groups)
 
 

@@ -15,7 +15,16 @@ from bench import board
 from bench.board.agreement import AGREEMENT, REFERENCES, agreement_table, reference_table
 from bench.board.command import command_of, hydra_text
 from bench.board.rows import current, rows
-from bench.board.table import FIELDS, as_csv, as_json, as_text, leaderboard, ranked, seconds_text
+from bench.board.table import (
+    FIELDS,
+    as_csv,
+    as_json,
+    as_text,
+    leaderboard,
+    of_metrics,
+    ranked,
+    seconds_text,
+)
 from bench.record import Record, write
 from bench.scores.rank_agreement import kendall_tau
 
@@ -196,7 +205,7 @@ def test_csv_holds_no_formulas(make: Make):
 def test_text_is_sorted_by_direction_and_prints_no_control_characters(make: Make):
     """The headline only; a name can't move a terminal's cursor."""
     records = [make(method=m, value=v) for m, v in (("bad", 0.1), ("good\x1b[2J", 0.9))]
-    text = as_text(ranked(rows(records)))
+    text = as_text(of_metrics(ranked(rows(records))))
     assert "\x1b" not in text
     assert text.index("good") < text.index("bad")
     assert "regret" not in text
@@ -209,7 +218,7 @@ def test_text_sorts_errors_upwards(make: Make):
         make(method=m, metrics=metrics, scores={"error": {"value": v}})
         for m, v in (("bad", 0.9), ("good", 0.1))
     ]
-    text = as_text(ranked(rows(records)))
+    text = as_text(of_metrics(ranked(rows(records))))
     assert text.index("good") < text.index("bad")
 
 

@@ -23,7 +23,7 @@ def table_of(records: list[Record], settings: dict[str, str] | None = None) -> l
 
 
 def test_a_cell_is_the_mean_and_half_the_interval(make: Make):
-    """Of .50 to .54 half is .0514 by Student's t with two degrees of freedom."""
+    """Of .50 to .54 half is .0497 by Student's t with two degrees of freedom."""
     records = [make(seed=seed, value=value) for seed, value in enumerate((0.5, 0.52, 0.54))]
     assert table_of(records)[1][1] == "0.520 ± 0.050"
 

@@ -111,6 +111,11 @@ class Cell:
         }
 
     @cached_property
+    def kind_key(self) -> str:
+        """Of the problem, whatever its seed."""
+        return key_of({**self.problem_config, "seed": None})
+
+    @cached_property
     def config(self) -> dict[str, Any]:
         """What the key is hashed from."""
         return {**self.problem_config, "method": self.method.identity}
@@ -199,7 +204,7 @@ def explain(cell: Cell, problems: Path, answer: Path) -> Costs:
     method = build(cell.method.config, cell.method.choice.label)
     loaded = _load(problems)
     asked = loaded if isinstance(loaded, tuple) else (loaded,)
-    warm_up(_task(cell), method)
+    _warm_up_once(canonical(cell.task.config), canonical(cell.method.config))
     explanations, costs = zip(
         *(timed_explain(method, problem, _method_rng(cell, "explain")) for problem in asked),
         strict=True,
@@ -212,6 +217,12 @@ def warm_up(task: Any, method: Any) -> None:
     """One answer to the tiny problem, so that imports and compilation come before the clock."""
     with contextlib.suppress(Exception):  # whatever is wrong shows on the real problem
         method.explain(task.tiny(), rng=np.random.default_rng(0))
+
+
+@lru_cache
+def _warm_up_once(task: str, method: str) -> None:
+    """In a process that answers for the method again and again, its first time is enough."""
+    warm_up(build(json.loads(task), "task"), build(json.loads(method), "method"))
 
 
 def timed_explain(method: Any, problem: Any, rng: np.random.Generator) -> tuple[Any, Costs]:
@@ -234,13 +245,16 @@ def score(cell: Cell, folder: Path, cases: Path | None, answer: Path) -> Scores:
     return scores
 
 
-def run_cell(cell: Cell, built: Outcome, scorer: Worker, limits: Limits) -> Record:
-    """Explain in a fresh process that sees the problem only, score in `scorer`, record.
+def run_cell(
+    cell: Cell, built: Outcome, scorer: Worker, explainers: "Explainers", limits: Limits
+) -> Record:
+    """Explain in a process that sees the method's problems only, score in `scorer`, record.
 
     Parameters
     ----------
     built : how `build_case` ended for this cell's problem.
     scorer : the worker that built the case; it must be alive where `built` is ok.
+    explainers : the workers that explain.
     limits : of each stage.
     """
     if built.status != "ok":
@@ -249,14 +263,13 @@ def run_cell(cell: Cell, built: Outcome, scorer: Worker, limits: Limits) -> Reco
     answer, seconds = folder / f"{cell.key}.answer", dict(built.value.seconds)
     problems, cases = folder / "problem.pkl", None
     try:
-        with Worker(folder / f"{cell.key}.log") as worker:
-            if _task(cell).adapts(_setting(cell)):
-                problems, cases = folder / f"{cell.key}.problems", folder / f"{cell.key}.cases"
-                attacked = scorer.call(adapt_case, cell, folder, problems, cases, limits=limits)
-                if attacked.status != "ok":
-                    return _record(cell, "attack", attacked, seconds)
-                seconds["attack"] = attacked.seconds
-            explained = worker.call(explain, cell, problems, answer, limits=limits)
+        if _task(cell).adapts(_setting(cell)):
+            problems, cases = folder / f"{cell.key}.problems", folder / f"{cell.key}.cases"
+            attacked = scorer.call(adapt_case, cell, folder, problems, cases, limits=limits)
+            if attacked.status != "ok":
+                return _record(cell, "attack", attacked, seconds)
+            seconds["attack"] = attacked.seconds
+        explained = explainers.call(cell, problems, answer, limits=limits)
         if explained.status != "ok":
             return _record(cell, "explain", explained, seconds)
         seconds["explain"] = explained.value.seconds
@@ -266,6 +279,66 @@ def run_cell(cell: Cell, built: Outcome, scorer: Worker, limits: Limits) -> Reco
     finally:
         for path in folder.glob(f"{cell.key}.*"):
             path.unlink(missing_ok=True)
+
+
+class Explainers:
+    """The processes in which methods explain, each a fork that has seen one method's problems only.
+
+    A fork costs more than a quick answer does. So a method's process is kept for its next seed
+    where the answer was quick and small; others, and all that failed, end with their answer. A
+    problem of another kind ends those that are kept. Use it as a context manager.
+
+    Parameters
+    ----------
+    log : file that takes what the processes print.
+    """
+
+    QUICK = 1.0
+    """Seconds of a call up to which a fork is worth saving."""
+    SMALL = 2**26
+    """Bytes that an answer may take: what a process once took it may hold for ever."""
+    MOST = 16
+    """Processes that are kept at a time."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._kind = ""
+        self._kept: dict[str, Worker] = {}
+
+    def call(self, cell: Cell, problems: Path, answer: Path, *, limits: Limits) -> Outcome:
+        """`explain` in the method's process: its value are the costs."""
+        if self._kind != cell.kind_key:
+            self.close()
+            self._kind = cell.kind_key
+        method = canonical(cell.method.identity)
+        worker = self._kept.pop(method, None) or Worker(self._log)
+        try:
+            outcome = worker.call(explain, cell, problems, answer, limits=limits)
+            if self._worth(outcome) and worker.alive:
+                self._kept[method] = worker
+            return outcome
+        finally:
+            if self._kept.get(method) is not worker:
+                worker.close()
+
+    def close(self) -> None:
+        """End those that are kept."""
+        while self._kept:
+            self._kept.popitem()[1].close()
+
+    def __enter__(self) -> "Explainers":
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def _worth(self, outcome: Outcome) -> bool:
+        return (
+            outcome.status == "ok"
+            and outcome.seconds < self.QUICK
+            and outcome.value.peak_memory < self.SMALL
+            and len(self._kept) < self.MOST
+        )
 
 
 def _record(

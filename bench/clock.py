@@ -1,6 +1,7 @@
 """What an explanation costs: seconds, and how often the model was asked."""
 
 import contextlib
+import ctypes
 import resource
 import time
 from collections.abc import Iterator
@@ -104,10 +105,13 @@ class PeakMemory:
     """Resident bytes that the process took beyond what it held when this was made.
 
     Linux keeps the peak and lets it be reset; elsewhere the peak since the process began is
-    used, so that a small need is hidden behind an earlier larger one.
+    used, so that a small need is hidden behind an earlier larger one. What was freed before and
+    is still held goes back to the system first: a need that fits into it would not be seen.
     """
 
     def __init__(self) -> None:
+        with contextlib.suppress(OSError, AttributeError):  # glibc alone has it
+            ctypes.CDLL(None).malloc_trim(0)
         with contextlib.suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")
         self._start = psutil.Process().memory_info().rss

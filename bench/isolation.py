@@ -92,7 +92,7 @@ class Worker:
 
     def call(self, function: Callable[..., Any], *args: Any, limits: Limits) -> Outcome:
         """`function(*args)` in the worker, within `limits`."""
-        start = time.perf_counter()
+        start, printed = time.perf_counter(), self._size()
         try:
             self._mine.send((function, args))
             outcome = self._wait(start, limits)
@@ -104,7 +104,8 @@ class Worker:
                 "crashed", error_type=type(error).__name__, reason=f"sent no answer: {error}"
             )
         seconds = time.perf_counter() - start
-        return Outcome(**{**vars(outcome), "seconds": seconds, "log": self._tail(outcome)})
+        log = "" if outcome.status == "ok" else self._tail(printed)
+        return Outcome(**{**vars(outcome), "seconds": seconds, "log": log})
 
     def close(self) -> None:
         """End the process and all that it started."""
@@ -146,11 +147,18 @@ class Worker:
             return Outcome("crashed", error_type=name, reason=f"killed by {name}")
         return Outcome("crashed", error_type="exit", reason=f"left with exit code {code}")
 
-    def _tail(self, outcome: Outcome) -> str:
-        if outcome.status == "ok":
-            return ""
+    def _size(self) -> int:
         try:
-            return self._log.read_text(errors="replace")[-4000:]
+            return self._log.stat().st_size
+        except OSError:
+            return 0
+
+    def _tail(self, start: int) -> str:
+        """The last that was printed since the log had `start` bytes."""
+        try:
+            with self._log.open("rb") as file:
+                file.seek(max(start, self._size() - 4000))
+                return file.read().decode(errors="replace")
         except OSError:
             return ""
 

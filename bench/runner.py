@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from bench import isolation
-from bench.cell import PRELOAD, Cell, build_case, run_cell
+from bench.cell import PRELOAD, Cell, Explainers, build_case, run_cell
 from bench.components import target
 from bench.isolation import Limits, Outcome, Worker
 from bench.record import Record, canonical, write
@@ -44,6 +44,7 @@ class _Queue:
     """What is left to do; lanes take from it under its lock."""
 
     waiting: deque[_Problem]
+    scratch: Path
     open: list[_Problem] = field(default_factory=list)
     building: int = 0
     stopped: bool = False
@@ -155,7 +156,7 @@ class _Lanes:
         isolation.preload((*PRELOAD, *_imports(cells)))
         _sweep_stale()
         scratch = Path(tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-"))
-        queue = _Queue(deque(_problems(cells, scratch)))
+        queue = _Queue(deque(_problems(cells, scratch)), scratch)
         threads = [
             threading.Thread(target=self._lane, args=(queue,), daemon=True) for _ in range(jobs)
         ]
@@ -176,6 +177,7 @@ class _Lanes:
     def _lane(self, queue: _Queue) -> None:
         current: _Problem | None = None
         scorer: Worker | None = None
+        explainers = Explainers(queue.scratch / f"explainer-{threading.get_ident()}.log")
         try:
             while (taken := queue.take(current)) is not None:
                 problem, cell = taken
@@ -183,9 +185,7 @@ class _Lanes:
                 if scorer is None or not same or not scorer.alive:
                     if scorer is not None:
                         scorer.close()
-                    # Beside the problems' folders: it outlives them.
-                    log_file = f"worker-{threading.get_ident()}.log"
-                    scorer = Worker(problem.folder.parent / log_file)
+                    scorer = Worker(queue.scratch / f"worker-{threading.get_ident()}.log")
                 current = problem
                 if cell is None:
                     first = problem.cells[0]
@@ -193,12 +193,13 @@ class _Lanes:
                     queue.opened(problem, built)
                 else:
                     assert problem.built is not None
-                    self._keep(run_cell(cell, problem.built, scorer, self._limits))
+                    self._keep(run_cell(cell, problem.built, scorer, explainers, self._limits))
                     queue.finished(problem)
         except BaseException as error:  # a lane's end is the run's end: the caller gets the error
             self._error = self._error or error
             queue.stop()
         finally:
+            explainers.close()
             if scorer is not None:
                 scorer.close()
 

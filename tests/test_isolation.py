@@ -70,7 +70,9 @@ def test_a_worker_answers_call_after_call(log: Path):
         failed = worker.call(fail, limits=LIMITS)
         assert (failed.status, failed.error_type) == ("failed", "KeyError")
         assert "nowhere" in failed.traceback
-        assert "about to fail" in failed.log
+        assert failed.log == "about to fail\n"
+        again = worker.call(fail, limits=LIMITS)
+        assert again.log == "about to fail\n"
         assert worker.call(double, 5, limits=LIMITS).value == 10
 
 

@@ -1,14 +1,24 @@
-"""What a sweep loads once before its cells are forked."""
+"""What a sweep loads once before its cells are forked, and which processes it keeps."""
 
+import contextlib
+import importlib
+import pickle
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import psutil
 import pytest
 
 from bench import runner
 from bench.cache import Cache
-from bench.cell import Cell
+from bench.cell import Cell, Explainers
 from bench.components import Shelf
+from bench.isolation import Limits
 from bench.plan import Experiment, make_plan
+
+TOY = Path(__file__).parent / "toy"
 
 
 def cells(folder: Path, *methods: str) -> tuple[Cell, ...]:
@@ -30,3 +40,90 @@ def test_packages_that_methods_name_are_loaded_once(
         *(f"earnest.methods.attribution.{name}" for name in methods),
         "captum.attr",
     ]
+
+
+@pytest.fixture
+def explainers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Explainers]:
+    """Whose first answers may take as long as importing torch takes."""
+    monkeypatch.setattr(Explainers, "QUICK", 60.0)
+    with Explainers(tmp_path / "log") as kept:
+        yield kept
+
+
+def toy_cells(folder: Path, *methods: Any, level: int = 1) -> list[Cell]:
+    """By method, then by seed, of which there are two."""
+    block = {
+        "task": "toy",
+        "dataset": "toy",
+        "model": "toy",
+        "setting": {"level": level},
+        "method": list(methods),
+    }
+    plan = make_plan(Experiment("suite", (block,), (0, 1)), Shelf([TOY]), Cache(folder))
+    return [cell for method in methods for cell in plan.cells if cell.method.choice.entry == method]
+
+
+def asked(explainers: Explainers, cell: Cell, folder: Path) -> tuple[str, list[int]]:
+    """(status, the kept processes) after the cell was answered."""
+    problem = folder / "problem.pkl"
+    toy = importlib.import_module("toy")  # can be found since the shelf was made
+    problem.write_bytes(pickle.dumps(toy.Problem(np.ones((3, 1)))))
+    outcome = explainers.call(cell, problem, folder / "answer", limits=Limits(seconds=20))
+    return outcome.status, [worker._process.pid for worker in explainers._kept.values()]
+
+
+def test_a_method_has_a_process_for_all_seeds_and_shares_it_with_none(
+    explainers: Explainers, tmp_path: Path
+):
+    """The next seed finds the same process, another method another, another kind a new one."""
+    mean, mean_again, other, other_again = toy_cells(tmp_path, "mean", {"mean": {"pause": 0.01}})
+    _, (one,) = asked(explainers, mean, tmp_path)
+    _, (_, two) = asked(explainers, other, tmp_path)
+    assert one != two
+    assert asked(explainers, mean_again, tmp_path) == ("ok", [two, one])
+    assert asked(explainers, other_again, tmp_path) == ("ok", [one, two])
+    another_kind = toy_cells(tmp_path, "mean", level=2)[0]
+    _, (new,) = asked(explainers, another_kind, tmp_path)
+    assert new not in (one, two)
+    assert not _runs(one)
+    assert not _runs(two)
+
+
+def test_an_answer_depends_on_no_earlier_seed(explainers: Explainers, tmp_path: Path):
+    """A process that has answered before gives what a new one gives."""
+    first, second = toy_cells(tmp_path, "mean")
+    asked(explainers, first, tmp_path)
+    asked(explainers, second, tmp_path)
+    kept = pickle.loads((tmp_path / "answer").read_bytes())
+    explainers.close()
+    asked(explainers, second, tmp_path)
+    assert pickle.loads((tmp_path / "answer").read_bytes()) == kept
+
+
+@pytest.mark.parametrize(
+    ("method", "status"),
+    [("raises", "failed"), ("crashes", "crashed"), ("refuses", "unsupported")],
+)
+def test_who_gives_no_answer_loses_its_process(
+    explainers: Explainers, tmp_path: Path, method: str, status: str
+):
+    """Also where others are kept; the next seed gets a new process and a status of its own."""
+    quick, _, bad, bad_again = toy_cells(tmp_path, "mean", method)
+    _, kept = asked(explainers, quick, tmp_path)
+    assert asked(explainers, bad, tmp_path) == (status, kept)
+    assert asked(explainers, bad_again, tmp_path) == (status, kept)
+
+
+@pytest.mark.parametrize("limit", ["QUICK", "SMALL", "MOST"])
+def test_what_is_slow_or_large_or_one_too_many_is_not_kept(
+    explainers: Explainers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+):
+    """Each limit alone."""
+    monkeypatch.setattr(Explainers, limit, 0)
+    assert asked(explainers, toy_cells(tmp_path, "mean")[0], tmp_path) == ("ok", [])
+
+
+def _runs(pid: int) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False

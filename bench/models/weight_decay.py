@@ -49,6 +49,7 @@ class CrossValidated:
 
     def chosen(self, samples: Samples) -> float:
         from sklearn.linear_model import LogisticRegressionCV
+        from threadpoolctl import threadpool_limits
 
         inputs, targets = (
             samples.inputs.flatten(1).double().cpu().numpy(),
@@ -58,7 +59,9 @@ class CrossValidated:
         model = LogisticRegressionCV(
             Cs=self.grid, cv=self.folds, fit_intercept=False, scoring="accuracy"
         )
-        with warnings.catch_warnings():
+        # Its systems are small: on a busy machine threads that wait for one another take ten times
+        # as long as one.
+        with threadpool_limits(1), warnings.catch_warnings():
             # Names of attributes that will change, and fits that 100 iterations don't end: the
             # paper's neither.
             warnings.simplefilter("ignore")

@@ -285,8 +285,9 @@ class Explainers:
     """The processes in which methods explain, each a fork that has seen one method's problems only.
 
     A fork costs more than a quick answer does. So a method's process is kept for its next seed
-    where the answer was quick and small; others, and all that failed, end with their answer. A
-    problem of another kind ends those that are kept. Use it as a context manager.
+    where the answer was quick and small; others, and all that failed, end with their answer. What
+    fails in a kept process is tried again in a new one, so that no failure is of an earlier seed's
+    making. A problem of another kind ends those that are kept. Use it as a context manager.
 
     Parameters
     ----------
@@ -310,15 +311,26 @@ class Explainers:
         if self._kind != cell.kind_key:
             self.close()
             self._kind = cell.kind_key
-        method = canonical(cell.method.identity)
-        worker = self._kept.pop(method, None) or Worker(self._log)
+        kept = self._kept.pop(canonical(cell.method.identity), None)
+        if kept is not None:
+            outcome = self._answer(kept, cell, problems, answer, limits)
+            if outcome.status in ("ok", "unsupported"):
+                return outcome
+        return self._answer(Worker(self._log), cell, problems, answer, limits)
+
+    def _answer(
+        self, worker: Worker, cell: Cell, problems: Path, answer: Path, limits: Limits
+    ) -> Outcome:
+        """`explain` in `worker`, which is kept or closed."""
+        keep = False
         try:
             outcome = worker.call(explain, cell, problems, answer, limits=limits)
-            if self._worth(outcome) and worker.alive:
-                self._kept[method] = worker
+            keep = self._worth(outcome) and worker.threads == 1
             return outcome
         finally:
-            if self._kept.get(method) is not worker:
+            if keep:
+                self._kept[canonical(cell.method.identity)] = worker
+            else:
                 worker.close()
 
     def close(self) -> None:

@@ -107,6 +107,8 @@ class PeakMemory:
     Linux keeps the peak and lets it be reset; elsewhere the peak since the process began is
     used, so that a small need is hidden behind an earlier larger one. What was freed before and
     is still held goes back to the system first: a need that fits into it would not be seen.
+    Some megabytes are no difference: the first answer in a process touches pages of its own that
+    later ones find touched.
     """
 
     def __init__(self) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import faulthandler
+import logging
 import multiprocessing
 import os
 import pickle
@@ -89,6 +90,14 @@ class Worker:
     @property
     def alive(self) -> bool:
         return self._process.is_alive()
+
+    @property
+    def threads(self) -> int:
+        """How many run in the process; 0 where it is gone."""
+        try:
+            return psutil.Process(self._process.pid).num_threads()
+        except psutil.NoSuchProcess:
+            return 0
 
     def call(self, function: Callable[..., Any], *args: Any, limits: Limits) -> Outcome:
         """`function(*args)` in the worker, within `limits`."""
@@ -182,6 +191,9 @@ def _descendants(pid: int | None) -> list[psutil.Process]:
 def _serve(connection: Connection, log: Path) -> None:
     _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's: it ends its workers
+    # What earnest itself warns of (a damaged cache entry, a download) is the user's to read.
+    terminal = os.fdopen(os.dup(2), "w")
+    logging.getLogger("bench").addHandler(logging.StreamHandler(terminal))
     with log.open("a") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)

@@ -1,3 +1,4 @@
+import logging
 import os
 import signal
 import subprocess
@@ -14,6 +15,15 @@ from tqdm import tqdm
 from bench.isolation import Limits, Unsupported, Worker
 
 LIMITS = Limits(seconds=20)
+WARNING = f"""
+import sys
+sys.path[:0] = {[str(Path(__file__).parent)]!r}
+from pathlib import Path
+from test_isolation import LIMITS, Worker, warn
+if __name__ == "__main__":
+    with Worker(Path(__file__).parent / "log") as worker:
+        assert worker.call(warn, limits=LIMITS).status == "ok"
+"""
 
 
 def double(x: int) -> int:
@@ -54,6 +64,11 @@ def draw_bar() -> bool:
     return isinstance(tqdm.get_lock(), type(threading.RLock()))
 
 
+def warn() -> None:
+    logging.getLogger("bench.cache").warning("cache entry x is damaged")
+    print("chatter", file=sys.stderr)
+
+
 def spawn_child() -> int:
     return subprocess.Popen(["sleep", "600"]).pid
 
@@ -91,6 +106,15 @@ def test_each_end_is_a_status(log: Path, function, status: str, reason: str):
         outcome = worker.call(function, limits=LIMITS)
         assert outcome.status == status
         assert reason in outcome.reason
+
+
+def test_what_earnest_warns_of_reaches_the_terminal(tmp_path: Path):
+    """And nothing else that a call prints."""
+    script = tmp_path / "script.py"
+    script.write_text(WARNING)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    assert done.stderr.splitlines() == ["cache entry x is damaged"]
+    assert "chatter" in (tmp_path / "log").read_text()
 
 
 def test_time_limit(log: Path):

@@ -2,8 +2,10 @@
 
 import contextlib
 import importlib
+import os
 import pickle
-from collections.abc import Iterator
+import signal
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,26 @@ from bench.isolation import Limits
 from bench.plan import Experiment, make_plan
 
 TOY = Path(__file__).parent / "toy"
+COUNTING = """
+from dataclasses import dataclass
+from typing import ClassVar
+
+asked = []
+
+@dataclass(frozen=True)
+class Counting:
+    how: str
+    version: ClassVar[int] = 1
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    def explain(self, problem, *, rng):
+        if len(problem.values) == 2:  # the tiny problem
+            return 0.0
+        asked.append(problem)
+        if self.how == "second" and len(asked) > 1 or self.how == "always" and rng.random() > 0.5:
+            raise RuntimeError("no")
+        return 0.0
+"""
 
 
 def cells(folder: Path, *methods: str) -> tuple[Cell, ...]:
@@ -50,7 +72,9 @@ def explainers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Expl
         yield kept
 
 
-def toy_cells(folder: Path, *methods: Any, level: int = 1) -> list[Cell]:
+def toy_cells(
+    folder: Path, *methods: Any, level: int = 1, shelves: Sequence[Path] = (TOY,)
+) -> list[Cell]:
     """By method, then by seed, of which there are two."""
     block = {
         "task": "toy",
@@ -59,7 +83,7 @@ def toy_cells(folder: Path, *methods: Any, level: int = 1) -> list[Cell]:
         "setting": {"level": level},
         "method": list(methods),
     }
-    plan = make_plan(Experiment("suite", (block,), (0, 1)), Shelf([TOY]), Cache(folder))
+    plan = make_plan(Experiment("suite", (block,), (0, 1)), Shelf(shelves), Cache(folder))
     return [cell for method in methods for cell in plan.cells if cell.method.choice.entry == method]
 
 
@@ -112,6 +136,33 @@ def test_who_gives_no_answer_loses_its_process(
     _, kept = asked(explainers, quick, tmp_path)
     assert asked(explainers, bad, tmp_path) == (status, kept)
     assert asked(explainers, bad_again, tmp_path) == (status, kept)
+
+
+def test_a_kept_process_that_died_costs_no_answer(explainers: Explainers, tmp_path: Path):
+    """The next seed is answered by a new one."""
+    first, second = toy_cells(tmp_path, "mean")
+    _, (pid,) = asked(explainers, first, tmp_path)
+    os.kill(pid, signal.SIGKILL)
+    status, (new,) = asked(explainers, second, tmp_path)
+    assert status == "ok"
+    assert new != pid
+
+
+def test_no_failure_is_of_an_earlier_seeds_making(
+    explainers: Explainers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """What a kept process fails at is tried again in a new one, and fails if that fails, too."""
+    (tmp_path / "counting.py").write_text(COUNTING)
+    (tmp_path / "method/toy").mkdir(parents=True)
+    for name in ("second", "always"):
+        text = f"_target_: counting.Counting\nhow: {name}\n"
+        (tmp_path / f"method/toy/{name}.yaml").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    found = {}
+    for name in ("second", "always"):
+        cells = toy_cells(tmp_path, name, shelves=[TOY, tmp_path])
+        found[name] = [asked(explainers, cell, tmp_path)[0] for cell in cells]
+    assert found == {"second": ["ok", "ok"], "always": ["ok", "failed"]}
 
 
 @pytest.mark.parametrize("limit", ["QUICK", "SMALL", "MOST"])

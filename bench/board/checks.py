@@ -11,6 +11,8 @@ from bench.record import Record
 
 TRUSTED, WITH_CARE = 0.9, 0.6
 """Correlations of SGD-influence with the truth from which it is trusted, and with care."""
+METRIC = "check_correlation"
+"""The metric of a task that checks."""
 REMEDY = (
     "; no derivative can be trusted here: GELU, softplus or tanh, shorter training and lower "
     "rates help"
@@ -18,15 +20,19 @@ REMEDY = (
 
 
 def check_lines(records: Sequence[Record]) -> list[str]:
-    """A line a problem that holds `details["check"]`, averaged over its seeds.
+    """A line a problem that could hold `details["check"]`, averaged over its seeds.
 
     All methods of a seed share one check: it counts once.
     """
     known: dict[tuple[str, str, str, str], dict[int, tuple[float, float, float]]] = {}
     for record in records:
-        if (found := _check(record)) is not None:
-            cell = record.task, record.dataset, record.model, record.setting
-            known.setdefault(cell, {}).setdefault(record.seed, found)
+        found = _check(record)
+        if found is None and not (record.status == "ok" and METRIC in record.metrics):
+            continue
+        cell = record.task, record.dataset, record.model, record.setting
+        by_seed = known.setdefault(cell, {})
+        if found is not None:
+            by_seed.setdefault(record.seed, found)
     return [
         printable(_line(f"{dataset} · {model} {setting}".strip(), list(by_seed.values())))
         for (_, dataset, model, setting), by_seed in known.items()
@@ -52,6 +58,11 @@ def _check(record: Record) -> tuple[float, float, float] | None:
 
 
 def _line(problem: str, checks: Sequence[tuple[float, float, float]]) -> str:
+    if not checks:
+        return (
+            f"not checked whether influence can be trusted: {problem}: training again for it is "
+            "beyond truth_flops, or influence overflows"
+        )
     rows, correlation, error = np.mean(checks, axis=0).tolist()
     seeds = f"{len(checks)} seed{'s' if len(checks) > 1 else ''}"
     return (

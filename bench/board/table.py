@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -158,9 +159,9 @@ def _text_lines(group: pd.DataFrame) -> Iterator[str]:
     parts = group[group.dataset != OVERALL]
     problems = list(dict.fromkeys(zip(parts.dataset, parts.model, strict=True)))
     means = parts.set_index(["method", "dataset", "model"])["mean"]
-    lines = [
-        ["rank", "method", "mean", "95 %", *(dataset for dataset, _ in problems), "done", "time"]
-    ]
+    often = Counter(dataset for dataset, _ in problems)
+    headings = [f"{data} {model}" if often[data] > 1 else data for data, model in problems]
+    lines = [["rank", "method", "mean", "95 %", *headings, "done", "time"]]
     for line in lines_of(overall):
         by_problem = [means.get((line.method, *p), math.nan) for p in problems]
         lines.append(

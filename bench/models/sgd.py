@@ -76,6 +76,8 @@ class SGD:
         for name in ("epochs", "batch_size", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}={getattr(self, name)}: wanted more than 0")
+        if not isinstance(self.weight_decay, WeightDecay) and not self.weight_decay >= 0:
+            raise ValueError(f"weight_decay={self.weight_decay}: wanted 0 or more")
 
     @property
     def capabilities(self) -> frozenset[Capability]:

@@ -264,6 +264,29 @@ class Trajectory:
         objective, schedule = self.objective.to(device), self.schedule.to(device)
         return run(objective, schedule, start, self.stride, self.optimiser)
 
+    def verify(self) -> None:
+        """Replay the run where every step of it is kept, so that nothing else would.
+
+        With fewer snapshots every walk through the run replays it, and `stretches` raises.
+
+        Raises
+        ------
+        ValueError
+            where the replay isn't the recorded run, with the first step that differs.
+        """
+        if self.stride == 1 and (t := self._first_difference()) is not None:
+            raise ValueError(f"the replay first differs from the recorded run at step {t}: {_WHY}")
+
+    def _first_difference(self) -> int | None:
+        """The first step whose end isn't the snapshot, of a run that keeps all."""
+        steps = range(len(self.schedule))
+        passed = descend(self.objective, self.schedule, self._kept(0), steps, None, self.optimiser)
+        kept = zip(self.snapshots[1:], self._states[1:], strict=True)
+        for t, (after, (theta, state)) in enumerate(zip(passed, kept, strict=True)):
+            if not (torch.equal(after.theta[0], theta) and torch.equal(after.state[0], state)):
+                return t
+        return None
+
     def stretches(self, since: int = 0) -> Iterator[Stretch]:
         """The run from its end back to step `since`, piece by piece, each replayed bit by bit.
 
@@ -371,7 +394,6 @@ class Trajectory:
 
     def _difference(self) -> str:
         """Where a replay of the whole run first leaves what was recorded."""
-        why = "other data, another processor, number of threads or torch version; train again"
         for k in range(len(self.snapshots) - 1):
             start, steps = self._kept(k), range(k * self.stride, len(self.schedule))
             steps = steps[: self.stride]
@@ -379,14 +401,17 @@ class Trajectory:
                 start = self._end(start, range(t, t + 1))
                 ends = t + 1 == steps.stop
                 if self.digests is not None and digest(start.theta[0]) != self.digests[t]:
-                    return f"the replay first differs from the recorded run at step {t}: {why}"
+                    return f"the replay first differs from the recorded run at step {t}: {_WHY}"
                 if ends and not torch.equal(start.theta[0], self.snapshots[k + 1]):
                     epoch = steps.start // self.schedule.steps_per_epoch
                     return (
                         f"replaying epoch {epoch} (counted from 0) doesn't end where the "
-                        f"recorded run did: {why}"
+                        f"recorded run did: {_WHY}"
                     )
-        return f"the replay differs from the recorded run in the optimiser's state: {why}"
+        return f"the replay differs from the recorded run in the optimiser's state: {_WHY}"
+
+
+_WHY = "other data, another processor, number of threads or torch version; train again"
 
 
 def repeatable(like: Tensor) -> AbstractContextManager[None]:

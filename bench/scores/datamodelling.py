@@ -47,6 +47,11 @@ class Subsets:
         found = changes(trajectory.objective, retrained(trajectory, keep), query)
         return cls(removed, found.double().numpy())
 
+    def __str__(self) -> str:
+        """For a note beside a score; a small percentage of few rows is one row."""
+        sets, n = self.removed.shape
+        return f"{sets} sets of {self.removed[0].sum()} of {n} rows"
+
     def score(self, values: Float[np.ndarray, " n"]) -> float:
         """The linear datamodeling score: Spearman's correlation of the true changes with the sums
         of the removed rows' values.

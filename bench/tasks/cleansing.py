@@ -99,8 +99,10 @@ class CleansingSetting:
         for name in ("random_draws", "extremes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: wanted at least 1")
-        if self.subsets < 0:
-            raise ValueError(f"subsets={self.subsets}: wanted 0 or more")
+        if not self.truth_flops >= 0:
+            raise ValueError(f"truth_flops={self.truth_flops}: wanted 0 or more")
+        if self.subsets < 0 or self.subsets == 1:
+            raise ValueError(f"subsets={self.subsets}: wanted 0, or 2 or more to correlate")
 
     @property
     def amounts(self) -> tuple[float, ...]:
@@ -110,10 +112,16 @@ class CleansingSetting:
     def removed(self, n: int) -> tuple[int, ...]:
         """How many of `n` training rows are removed, rising from 0.
 
-        Raises `ValueError` where nothing would be left.
+        Raises `ValueError` where nothing would be left, or no percentage is a row.
         """
         if self.removals.startswith("percent"):
-            return removal_counts(self.amounts, n)
+            of_percents = removal_counts(self.amounts, n)
+            if of_percents == (0,):
+                raise ValueError(
+                    f"removals={self.removals!r}: of {n} training rows that is none; "
+                    "'rows 0' asks for agreement with the truth alone"
+                )
+            return of_percents
         counts = sorted({0, *(int(amount) for amount in self.amounts)})
         if counts[-1] >= n:
             raise ValueError(f"removals={self.removals!r}: there are {n} training rows")
@@ -355,6 +363,9 @@ class Cleansing:
         right, validation, *held_out = _encoded(corrected(data), *rows)
         train, flipped = _training(right, data, parts.train, setting, noise_rng)
         problem = CleansingProblem(recipe.fit(train, rng=model_rng), train, validation)
+        # A run that the cache kept may be another processor's: influence would walk through one
+        # run, and the truth train another.
+        problem.trajectory.verify()
         removed = setting.removed(len(train))
         orders = [case_rng.permutation(len(train)) for _ in range(setting.random_draws)]
         random = removal_curves(problem.trajectory, tuple(orders), removed, *held_out)
@@ -387,11 +398,11 @@ class Cleansing:
         rest = (order,), held.removed, held.selection, held.test
         (curve,) = removal_curves(problem.trajectory, *rest)
         (last,) = removal_curves(problem.trajectory, *rest, since=problem.trajectory.last_epoch)
-        scores = {**_gains(curve, last, held), **_agreement(values, held)}
+        scores = {
+            **_gains(curve, last, held, problem.train.targets[order]),
+            **_agreement(values, held),
+        }
         scores["recorded_run"] = Score(problem.trajectory.bytes / 1e6)
-        gain = scores["cleansing_gain"]
-        note = gain.note + _classes_left(problem.train, order, held.removed[curve.chosen])
-        scores["cleansing_gain"] = Score(gain.value, note=note)
         details = {**_details(curve, last, held, order), **held.truth.details()}
         details["weight_decay"] = problem.trajectory.objective.weight_decay
         details["exhibits"] = held.exhibits.chosen(problem.train, held.rows, values)
@@ -433,6 +444,8 @@ def _training(
     """The training rows with their wrong labels, and which are wrong."""
     train = replace(right, targets=torch.as_tensor(data.targets[rows]).to(torch.int64))
     groups = data.column(data.sensitive).astype(int)[rows] if data.sensitive else None
+    if len(np.unique(train.targets)) < 2:
+        raise ValueError(f"the {len(rows)} training rows are all of one class")
     targets, flipped = label_noise(
         train.targets, groups, setting.noise, setting.flip, train.n_classes, rng=rng
     )
@@ -446,15 +459,18 @@ def _checked(explanation: Influence, n: int) -> Float[np.ndarray, " n_train"]:
     return values
 
 
-def _gains(curve: Curve, last: Curve, held: Held) -> dict[str, Score]:
+def _gains(
+    curve: Curve, last: Curve, held: Held, targets: Int[Tensor, " n_train"]
+) -> dict[str, Score]:
+    """`targets` of the training rows, the first to go first."""
     if len(held.removed) == 1:
         names = ("cleansing_gain", "gain_over_random", "cleansing_gain_last", "test_loss_change")
         return dict.fromkeys(names, Score(math.nan, note="nothing is removed"))
     i = curve.chosen
     gain = curve.accuracy_gain(i)
     at_random = float(np.mean([random.accuracy_gain(i) for random in held.random]))
-    removed = f"{held.removed[i]} of {len(held.flipped)} rows removed"
-    removed_last = f"{held.removed[last.chosen]} of {len(held.flipped)} rows removed"
+    removed = _removed(targets, held.removed[i])
+    removed_last = _removed(targets, held.removed[last.chosen])
     return {
         "cleansing_gain": Score(gain, note=removed),
         "gain_over_random": Score(gain - at_random, note=removed),
@@ -492,7 +508,9 @@ def _with_truth(values: Float[np.ndarray, " n_train"], held: Held) -> dict[str, 
         "kendall_tau": Score(kendall_tau(values, truth)),
         "spearman": Score(float(spearman(values[None], truth[None])[0])),
         "jaccard": Score(jaccard_of_extremes(values, truth, k), note=note),
-        "recall_harmful": Score(precision_at(values, worst, k), note=note),
+        "recall_harmful": Score(
+            precision_at(values, worst, k) if 2 * k <= len(truth) else math.nan, note=note
+        ),
     }
 
 
@@ -501,7 +519,7 @@ def _with_subsets(values: Float[np.ndarray, " n_train"], truth: Truth) -> dict[s
     return {
         _lds(percent): Score(
             truth.subsets[percent].score(values),
-            note=f"{len(truth.subsets[percent].changes)} sets",
+            note=str(truth.subsets[percent]),
         )
         if percent in truth.subsets
         else unknown
@@ -509,11 +527,11 @@ def _with_subsets(values: Float[np.ndarray, " n_train"], truth: Truth) -> dict[s
     }
 
 
-def _classes_left(train: Samples, order: Int[np.ndarray, " n_train"], removed: int) -> str:
-    targets = train.targets.numpy()
-    left = len(np.unique(targets[order[removed:]]))
-    gone = len(np.unique(targets)) - left
-    return f"; {left} classes left of {left + gone}" if gone else ""
+def _removed(targets: Int[Tensor, " n_train"], removed: int) -> str:
+    """What a removal of the first rows does, in words."""
+    left, before = len(targets[removed:].unique()), len(targets.unique())
+    lost = f"; {left} class{'es' * (left > 1)} left of {before}" if left < before else ""
+    return f"{removed} of {len(targets)} rows removed{lost}"
 
 
 def _details(

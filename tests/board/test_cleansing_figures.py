@@ -16,7 +16,7 @@ from matplotlib.text import Text
 
 from bench import board
 from bench.board import figure_cleansing, figure_costs, figure_exhibits
-from bench.board.checks import REMEDY, check_lines, verdict
+from bench.board.checks import METRIC, REMEDY, check_lines, verdict
 from bench.board.figure_costs import Point
 from bench.board.figure_error_split import PARTS, error_split, mean_bars
 from bench.board.figure_mislabels import gain_against_auc, rank_correlation
@@ -366,6 +366,20 @@ def test_the_check_is_one_line_a_problem(make: Make):
 def test_verdicts(correlation: float, words: str):
     """Trusted from .9 on, with care from .6 on."""
     assert words in verdict(correlation)
+
+
+def test_a_problem_that_was_not_checked_is_named(make: Make):
+    """Where the task checks and no seed could; a failed cell says nothing."""
+    records = [
+        cleansing(make, dataset="mnist"),
+        cleansing(make, dataset="wine", details=check(0.95)),
+        cleansing(make, dataset="wine", seed=1),
+        cleansing(make, dataset="digits", status="failed"),
+    ]
+    asked = [replace(r, metrics={**r.metrics, METRIC: {}}) for r in records]
+    one, other = check_lines(asked)
+    assert one.startswith("not checked whether influence can be trusted: mnist · cnn")
+    assert "1 seed)" in other
 
 
 def test_the_summary_ends_with_the_checks(make: Make, tmp_path: Path):

@@ -153,6 +153,20 @@ def test_a_replay_that_differs_names_the_first_step():
         list(replace(trajectory, schedule=schedule).backwards())
 
 
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_a_run_that_keeps_every_step_is_replayed_once(optimiser):
+    """One bit of one snapshot or state is found, and the step that should have ended there."""
+    trajectory = run(*small(), optimiser=optimiser)
+    trajectory.verify()
+    for t in (1, 7, len(trajectory.schedule)):
+        for name in ("snapshots", "states")[: 1 + bool(optimiser.slots)]:
+            changed = getattr(trajectory, name).clone()
+            entry = changed[t].reshape(-1)
+            entry[0] = torch.nextafter(entry[0], torch.tensor(9.0).double())
+            with pytest.raises(ValueError, match=rf"recorded run at step {t - 1}: other data"):
+                replace(trajectory, **{name: changed}).verify()
+
+
 def test_a_digest_sees_each_bit_and_place():
     """Any entry moved by one bit, or two of them exchanged, gives another number."""
     theta = torch.randn(50, generator=torch.Generator().manual_seed(0))

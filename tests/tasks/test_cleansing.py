@@ -1,7 +1,7 @@
 import json
 import math
 import pickle
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ from bench.tasks.cleansing import (
     CleansingProblem,
     CleansingSetting,
     Influence,
-    _classes_left,
+    _removed,
     check_disjoint,
 )
 
@@ -207,9 +207,10 @@ def test_agreement_is_with_the_true_leave_one_out():
 
 def test_classes_that_are_gone_are_counted():
     """Three classes, removed one after the other; nothing is said while all are there."""
-    train = Samples(torch.zeros(5, 1), torch.tensor([0, 1, 1, 2, 2]), 3)
-    notes = [_classes_left(train, np.array([1, 0, 2, 3, 4]), removed) for removed in range(5)]
-    assert notes == ["", "", *["; 2 classes left of 3"], *["; 1 classes left of 3"] * 2]
+    targets = torch.tensor([1, 0, 1, 2, 2])
+    lost = ["", "", "; 2 classes left of 3", "; 1 class left of 3", "; 1 class left of 3"]
+    for removed, words in enumerate(lost):
+        assert _removed(targets, removed) == f"{removed} of 5 rows removed{words}"
 
 
 def test_one_class_left_is_scored_with_a_note(monkeypatch):
@@ -222,7 +223,8 @@ def test_one_class_left_is_scored_with_a_note(monkeypatch):
     assert scores.details["removed"] == [0, 89]
     assert np.isfinite(scores.details["loss"]).all()
     gain = scores.values["cleansing_gain"]
-    assert gain.note == "89 of 90 rows removed; 1 classes left of 2"
+    for name in ("cleansing_gain", "gain_over_random", "cleansing_gain_last", "test_loss_change"):
+        assert scores.values[name].note == "89 of 90 rows removed; 1 class left of 2"
     assert gain.value == scores.details["accuracy"][1] - scores.details["accuracy"][0]
 
 
@@ -247,6 +249,8 @@ def test_rows_removed_by_number():
         made(CleansingSetting(removals="rows 1/90"))
     with pytest.raises(ValueError, match="wanted 'percent 0.5/1/2'"):
         CleansingSetting(removals="rows 1.5")
+    with pytest.raises(ValueError, match="of 90 training rows that is none; 'rows 0' asks"):
+        made(CleansingSetting(removals="percent 0.1/0.5"))
 
 
 def test_nothing_removed_is_agreement_alone(monkeypatch):
@@ -331,12 +335,47 @@ def test_models_that_cannot_be_trained_again():
         ({"removals": "1, 2"}, "wanted 'percent 0.5/1/2'"),
         ({"removals": "percent 5/100"}, "each < 100"),
         ({"extremes": 0}, "extremes=0"),
+        ({"subsets": 1}, "wanted 0, or 2 or more"),
+        ({"truth_flops": -1.0}, "truth_flops=-1.0"),
+        ({"truth_flops": math.nan}, "truth_flops=nan"),
     ],
 )
 def test_wrong_settings_are_refused(changed, message):
     """The value met and the one wanted are named."""
     with pytest.raises(ValueError, match=message):
         CleansingSetting(**changed)
+
+
+def test_one_class_to_learn_is_refused():
+    """Before anything trains."""
+    data = blobs()
+    with pytest.raises(ValueError, match="the 90 training rows are all of one class"):
+        made(data=replace(data, targets=np.zeros_like(data.targets)))
+
+
+def test_a_recorded_run_of_another_machine_is_refused():
+    """One bit of one step, as another processor's rounding leaves it, in a run from the cache."""
+
+    @dataclass(frozen=True)
+    class Elsewhere(SGD):
+        def fit(self, samples: Samples, *, rng: np.random.Generator) -> Network:
+            network = super().fit(samples, rng=rng)
+            assert network.trajectory is not None
+            snapshots = network.trajectory.snapshots.clone()
+            snapshots[5, 0] = torch.nextafter(snapshots[5, 0], torch.tensor(9.0))
+            return replace(network, trajectory=replace(network.trajectory, snapshots=snapshots))
+
+    with pytest.raises(ValueError, match="first differs from the recorded run at step 4"):
+        made(recipe=Elsewhere(MLP()))
+
+
+def test_rows_at_both_ends_that_overlap_are_not_scored():
+    """With more than half of the rows at each end any ranking would find them."""
+    case = made(CleansingSetting(extremes=46))
+    scores = scored(case, np.arange(90.0)).values
+    assert math.isnan(scores["recall_harmful"].value)
+    assert math.isnan(scores["jaccard"].value)
+    assert scored(made(CleansingSetting(extremes=45)), np.arange(90.0)).values["jaccard"].value == 1
 
 
 def test_regression_has_no_case():

@@ -50,7 +50,7 @@ class Cache:
             log.warning("cache folder %s can't be used (%s): not kept", path.parent, error)
             return build()
         try:
-            found = self._read(path)
+            found = self._read(path, told=True)
             if found is not None:
                 return found
             built = build()
@@ -59,8 +59,11 @@ class Cache:
         finally:
             lock.release()
 
-    def _read(self, path: Path) -> Arrays | None:
+    def _read(self, path: Path, told: bool = False) -> Arrays | None:
+        """None where there is none that is whole, of which the user may have been told."""
         try:
+            if path.exists() and not zipfile.is_zipfile(path):
+                raise ValueError("it is no archive of arrays")
             with np.load(path, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
             if arrays.pop(_SEAL).tobytes() != _seal(arrays):
@@ -69,7 +72,8 @@ class Cache:
         except FileNotFoundError:
             return None
         except (zipfile.BadZipFile, ValueError, OSError, KeyError, EOFError, TypeError) as error:
-            log.warning("cache entry %s is damaged (%s): it is built again", path, error)
+            if not told:
+                log.warning("cache entry %s is damaged (%s): it is built again", path, error)
             return None
 
     def _write(self, path: Path, arrays: Arrays) -> None:

@@ -411,7 +411,10 @@ class Trajectory:
         return f"the replay differs from the recorded run in the optimiser's state: {_WHY}"
 
 
-_WHY = "other data, another processor, number of threads or torch version; train again"
+_WHY = (
+    "other data, another processor, number of threads or torch version; clear the cache's folder "
+    "'models' to train again"
+)
 
 
 def repeatable(like: Tensor) -> AbstractContextManager[None]:

@@ -1,14 +1,15 @@
 """A recipe that keeps its models in the cache."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 import numpy as np
 
-from bench.cache import Cache
+from bench.cache import Arrays, Cache
 from bench.data import Samples
 from bench.models.base import Capability, Model, StorableRecipe
+from bench.models.network import Network
 from bench.seeding import name_of
 
 
@@ -35,9 +36,15 @@ class CachedRecipe:
         start = time.perf_counter()
         named = f"{self.digest} {samples.fingerprint} {name_of(rng)}"
         digest = sha256(named.encode()).hexdigest()
-        arrays = self.cache.arrays(
-            "models", digest, lambda: self.recipe.arrays(self.recipe.fit(samples, rng=rng))
-        )
-        model = self.recipe.restore(arrays, samples)
+        trained = False
+
+        def train() -> Arrays:
+            nonlocal trained
+            trained = True
+            return self.recipe.arrays(self.recipe.fit(samples, rng=rng))
+
+        model = self.recipe.restore(self.cache.arrays("models", digest, train), samples)
+        if trained and isinstance(model, Network) and model.trajectory is not None:
+            model = replace(model, trajectory=replace(model.trajectory, fresh=True))
         self.seconds.append(time.perf_counter() - start)
         return model

@@ -145,9 +145,11 @@ class SGD:
         trajectory = Trajectory(
             objective,
             Schedule(order.to(device), bounds, rates, per_epoch),
-            stride=int(arrays["stride"]),
-            optimiser=self.optimiser,
-            **kept,
+            kept["snapshots"],
+            int(arrays["stride"]),
+            self.optimiser,
+            kept.get("states"),
+            kept.get("digests"),
         )
         return self._network(trajectory)
 

@@ -228,6 +228,7 @@ class Trajectory:
     states : what the optimiser remembered at each snapshot; None where it remembers nothing.
     digests : of theta[t + 1] for each step t, by which a replay is verified. Without them the
         snapshots alone verify it.
+    fresh : whether this program has just run it, so that a replay would tell nothing.
     """
 
     objective: Objective
@@ -237,6 +238,7 @@ class Trajectory:
     optimiser: Optimiser = PLAIN
     states: Float[Tensor, "kept slots p"] | None = None
     digests: Int[Tensor, " steps"] | None = None
+    fresh: bool = False
 
     @property
     def final(self) -> Float[Tensor, " p"]:
@@ -265,7 +267,7 @@ class Trajectory:
         return run(objective, schedule, start, self.stride, self.optimiser)
 
     def verify(self) -> None:
-        """Replay the run where every step of it is kept, so that nothing else would.
+        """Replay the run where every step of it is kept, so that nothing else would, once.
 
         With fewer snapshots every walk through the run replays it, and `stretches` raises.
 
@@ -274,7 +276,7 @@ class Trajectory:
         ValueError
             where the replay isn't the recorded run, with the first step that differs.
         """
-        if self.stride == 1 and (t := self._first_difference()) is not None:
+        if self.stride == 1 and not self.fresh and (t := self._first_difference()) is not None:
             raise ValueError(f"the replay first differs from the recorded run at step {t}: {_WHY}")
 
     def _first_difference(self) -> int | None:

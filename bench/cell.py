@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import pickle
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -313,19 +314,26 @@ class Explainers:
             self._kind = cell.kind_key
         kept = self._kept.pop(canonical(cell.method.identity), None)
         if kept is not None:
-            outcome = self._answer(kept, cell, problems, answer, limits)
+            outcome = self._answer(kept, cell, problems, answer, limits, kept.threads)
             if outcome.status in ("ok", "unsupported"):
                 return outcome
         return self._answer(Worker(self._log), cell, problems, answer, limits)
 
     def _answer(
-        self, worker: Worker, cell: Cell, problems: Path, answer: Path, limits: Limits
+        self,
+        worker: Worker,
+        cell: Cell,
+        problems: Path,
+        answer: Path,
+        limits: Limits,
+        threads: float = math.inf,
     ) -> Outcome:
-        """`explain` in `worker`, which is kept or closed."""
+        """`explain` in `worker`, which is kept or closed: also where more than `threads` are left,
+        which would work on at the next seed's cost."""
         keep = False
         try:
             outcome = worker.call(explain, cell, problems, answer, limits=limits)
-            keep = self._worth(outcome) and worker.threads == 1
+            keep = self._worth(outcome) and 0 < worker.threads <= threads
             return outcome
         finally:
             if keep:

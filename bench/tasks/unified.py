@@ -135,6 +135,8 @@ class UnifiedTask:
         encoding = encode(data, parts.train)
         train = encoding.samples.rows(parts.train)
         model = recipe.fit(train, rng=model_rng)
+        if model.trajectory is not None:
+            model.trajectory.verify()  # influence walks through it, what is trained again doesn't
         places = rows_rng.permutation(len(parts.test))[: setting.instances]
         chosen = parts.test[places]
         queries = encoding.samples.rows(chosen)

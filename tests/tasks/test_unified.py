@@ -88,6 +88,21 @@ def random_orders(n: int, n_train: int, seed: int = 0) -> np.ndarray:
 # The case
 
 
+def test_a_recorded_run_of_another_machine_is_refused():
+    """One bit of one step, as another processor's rounding leaves it, in a run from the cache."""
+
+    @dataclass(frozen=True)
+    class Elsewhere(SGD):
+        def fit(self, samples, *, rng):
+            network = super().fit(samples, rng=rng)
+            snapshots = network.trajectory.snapshots.clone()
+            snapshots[5, 0] = torch.nextafter(snapshots[5, 0], torch.tensor(9.0))
+            return replace(network, trajectory=replace(network.trajectory, snapshots=snapshots))
+
+    with pytest.raises(ValueError, match="first differs from the recorded run at step 4"):
+        made(recipe=Elsewhere(MLP((4,))))
+
+
 def test_the_companion_sees_the_rows_that_the_model_was_trained_on():
     """Same rows, classes and literals, and the query points' literals are their own."""
     data = table()

@@ -162,10 +162,12 @@ def _run_left(
 
 
 def _publish(settings: Settings, folder: Path, changed: bool) -> None:
-    if not settings.page:
-        return
     from bench import board  # late: a finished suite needs no plots
 
+    if not settings.page:
+        if changed and (lines := board.checks(folder)):
+            print(lines)
+        return
     page = board.publish(folder)
     if changed:
         print(board.summary(folder))

@@ -255,6 +255,16 @@ def test_a_failing_model_fails_its_cells_only(earnest, tmp_path: Path):
     }
 
 
+def test_whether_influence_is_trusted_is_printed_without_a_page(earnest):
+    """What the run itself found out; a second run, which trains nothing, doesn't repeat it."""
+    words = ("task=cleansing", "dataset=breast_cancer", "model=mlp_small", "method=random")
+    wanted = ("run", *words, "seed=0", "page=false")
+    line = earnest(*wanted, toy=False).stdout.splitlines()[-1]
+    assert line.startswith("influence ")
+    assert "(15 rows removed one by one, 1 seed)" in line
+    assert "rows removed" not in earnest(*wanted, toy=False).stdout
+
+
 def test_shards_under_multirun(earnest, tmp_path: Path):
     """Hydra's `-m` runs the shards; together they are the whole suite."""
     ran = earnest("run", "-m", "experiment=toy", "page=false", "n_shards=2", "shard=0,1")

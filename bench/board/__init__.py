@@ -102,6 +102,15 @@ def summary(suite: Path, metrics: Sequence[str] = ()) -> str:
     return "\n\n".join(filter(None, [text, "\n".join(check_lines(records))]))
 
 
+def checks(suite: Path) -> str:
+    """Whether influence is trusted, a line a problem; empty where no task of the suite asks."""
+    from bench.board.checks import check_lines
+    from bench.board.rows import current
+    from bench.record import read_all
+
+    return "\n".join(check_lines(current(read_all(suite))))
+
+
 def _further(records: list[Any]) -> "dict[str, pd.DataFrame]":
     """The tables beside the leaderboard, by the names of their files."""
     from bench.board.agreement import agreement_table, reference_table

@@ -13,6 +13,7 @@ TRUSTED, WITH_CARE = 0.9, 0.6
 """Correlations of SGD-influence with the truth from which it is trusted, and with care."""
 METRIC = "check_correlation"
 """The metric of a task that checks."""
+UNKNOWN = "its records don't say why"
 REMEDY = (
     "; no derivative can be trusted here: GELU, softplus or tanh, shorter training and lower "
     "rates help"
@@ -25,6 +26,7 @@ def check_lines(records: Sequence[Record]) -> list[str]:
     All methods of a seed share one check: it counts once.
     """
     known: dict[tuple[str, str, str, str], dict[int, tuple[float, float, float]]] = {}
+    reasons: dict[tuple[str, str, str, str], str] = {}
     for record in records:
         found = _check(record)
         if found is None and not (record.status == "ok" and METRIC in record.metrics):
@@ -33,10 +35,14 @@ def check_lines(records: Sequence[Record]) -> list[str]:
         by_seed = known.setdefault(cell, {})
         if found is not None:
             by_seed.setdefault(record.seed, found)
-    return [
-        printable(_line(f"{dataset} · {model} {setting}".strip(), list(by_seed.values())))
-        for (_, dataset, model, setting), by_seed in known.items()
-    ]
+        elif isinstance(reason := record.details.get("unchecked"), str):
+            reasons.setdefault(cell, reason)
+    lines = []
+    for cell, by_seed in known.items():
+        _, dataset, model, setting = cell
+        problem = f"{dataset} · {model} {setting}".strip()
+        lines.append(printable(_line(problem, list(by_seed.values()), reasons.get(cell, UNKNOWN))))
+    return lines
 
 
 def verdict(correlation: float) -> str:
@@ -57,12 +63,9 @@ def _check(record: Record) -> tuple[float, float, float] | None:
     return None if math.isnan(rows + correlation + error) else (rows, correlation, error)
 
 
-def _line(problem: str, checks: Sequence[tuple[float, float, float]]) -> str:
+def _line(problem: str, checks: Sequence[tuple[float, float, float]], unchecked: str) -> str:
     if not checks:
-        return (
-            f"not checked whether influence can be trusted: {problem}: training again for it is "
-            "beyond truth_flops, or influence overflows"
-        )
+        return f"not checked whether influence can be trusted: {problem}: {unchecked}"
     rows, correlation, error = np.mean(checks, axis=0).tolist()
     seeds = f"{len(checks)} seed{'s' if len(checks) > 1 else ''}"
     return (

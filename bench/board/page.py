@@ -15,6 +15,7 @@ import jinja2
 import pandas as pd
 
 from bench.board import rule_list, washed
+from bench.board.checks import check_lines
 from bench.board.command import command_of
 from bench.board.figures import Figure
 from bench.board.panels import GRID, INK
@@ -87,7 +88,8 @@ class Board:
 
 @dataclass(frozen=True)
 class Section:
-    """All that the page shows of a task; `more` are the metrics that stand behind the others."""
+    """All that the page shows of a task; `more` are the metrics that stand behind the others,
+    `checks` say whether influence is trusted."""
 
     task: str
     metrics: Mapping[str, Mapping[str, Any]]
@@ -95,6 +97,7 @@ class Section:
     settings: tuple[str, ...]
     datasets: tuple[str, ...]
     boards: tuple[Board, ...]
+    checks: tuple[str, ...]
     figures: tuple[Figure, ...]
 
 
@@ -115,7 +118,7 @@ def render(
     )
     environment.filters.update(drawn=_drawn, brief=_brief)
     sections = [
-        _section(task, metrics, table[table.task == task], figures)
+        _section(task, metrics, table[table.task == task], figures, records)
         for task, metrics in metrics_of(records).items()
     ]
     return environment.get_template("page.html").render(
@@ -140,6 +143,7 @@ def _section(
     metrics: Mapping[str, Mapping[str, Any]],
     table: pd.DataFrame,
     figures: Sequence[Figure],
+    records: Sequence[Record],
 ) -> Section:
     groups = table.groupby(["setting", "metric"], sort=False)
     boards = [_board(group) for _, group in groups if group["mean"].notna().any()]
@@ -152,6 +156,7 @@ def _section(
         tuple(dict.fromkeys(board.setting for board in boards)),
         tuple(dict.fromkeys(dataset for board in boards for dataset, _ in board.problems)),
         tuple(boards),
+        tuple(check_lines([record for record in records if record.task == task])),
         tuple(figure for figure in figures if figure.task == task),
     )
 

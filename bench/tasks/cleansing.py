@@ -37,10 +37,9 @@ from bench.scores.rank_agreement import (
 )
 from bench.scores.retraining import Curve, removal_counts, removal_curves
 from bench.tasks.base import Case, Method, Metric, Score, Scores, Unsupported
-from bench.tasks.cleansing_truth import CHECKED, PERCENTS, Truth
+from bench.tasks.cleansing_truth import CHECKED, PERCENTS, TOO_DEAR, Truth
 from bench.tasks.exhibits import Exhibits
 
-_TOO_DEAR = "training again so often is beyond truth_flops"
 _PAPER = "Hara, Nitanda, Maehara, Data Cleansing for Models Trained with SGD, NeurIPS 2019"
 _REMOVALS = re.compile(r"percent \d+(\.\d+)?(/\d+(\.\d+)?)*|rows \d+(/\d+)*")
 
@@ -65,9 +64,10 @@ class CleansingSetting:
         `rows 1/3/6`; removing none is always among them, and with `rows 0` it is all: agreement
         with the truth is scored and no gain.
     random_draws : random orders of removal to compare with.
-    truth_flops : the true leave-one-out, the subsets and the check by fifteen rows are each
-        computed where that takes no more floating-point operations than this (a core does about
-        10^10 a second here).
+    truth_flops : the true leave-one-out and the subsets are each computed where that takes no
+        more floating-point operations than this (a core does about 10^10 a second here); so is
+        the check by fifteen rows where no rows are removed. Where some are, each method trains
+        about as often as the check does, which is always made.
     extremes : rows at each end of the ranking that `jaccard` compares.
     subsets : random sets of removed rows of each size for the linear datamodeling scores; none
         where 0.
@@ -369,7 +369,7 @@ class Cleansing:
         removed = setting.removed(len(train))
         orders = [case_rng.permutation(len(train)) for _ in range(setting.random_draws)]
         random = removal_curves(problem.trajectory, tuple(orders), removed, *held_out)
-        wanted = setting.truth_flops, setting.subsets, setting.error_split
+        wanted = setting.truth_flops, setting.subsets, setting.error_split, removed != (0,)
         truth = Truth.of(problem.trajectory, problem.validation, *wanted, rng=case_rng)
         known = removed, random, truth, flipped, parts.train, setting.extremes
         shown = Exhibits.of(data, parts.train)
@@ -482,7 +482,7 @@ def _gains(
 def _agreement(values: Float[np.ndarray, " n_train"], held: Held) -> dict[str, Score]:
     scores = {**_with_truth(values, held), **_with_subsets(values, held.truth)}
     check = held.truth.check
-    scores["check_correlation"] = Score(math.nan, note=_TOO_DEAR)
+    scores["check_correlation"] = Score(math.nan, note=held.truth.unchecked)
     if check is not None:
         own = replace(check, estimates=values[check.rows])
         scores["check_correlation"] = Score(own.correlation, note=str(own))
@@ -499,7 +499,7 @@ def _agreement(values: Float[np.ndarray, " n_train"], held: Held) -> dict[str, S
 def _with_truth(values: Float[np.ndarray, " n_train"], held: Held) -> dict[str, Score]:
     truth, k = held.truth.leave_one_out, held.extremes
     if truth is None:
-        unknown = Score(math.nan, note=_TOO_DEAR)
+        unknown = Score(math.nan, note=TOO_DEAR)
         return dict.fromkeys(("kendall_tau", "spearman", "jaccard", "recall_harmful"), unknown)
     worst = np.zeros(len(truth), dtype=bool)
     worst[np.argsort(truth, kind="stable")[:k]] = True
@@ -515,7 +515,7 @@ def _with_truth(values: Float[np.ndarray, " n_train"], held: Held) -> dict[str, 
 
 
 def _with_subsets(values: Float[np.ndarray, " n_train"], truth: Truth) -> dict[str, Score]:
-    unknown = Score(math.nan, note=f"{_TOO_DEAR}, or subsets=0")
+    unknown = Score(math.nan, note=f"{TOO_DEAR}, or subsets=0")
     return {
         _lds(percent): Score(
             truth.subsets[percent].score(values),

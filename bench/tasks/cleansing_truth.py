@@ -27,6 +27,9 @@ PERCENTS = (0.5, 1.0, 5.0, 20.0)
 CHECKED = 15
 """Rows that are removed one by one to see whether influence can be trusted."""
 
+TOO_DEAR = "training again so often is beyond truth_flops"
+OVERFLOWS = "influence overflows"
+
 SPLIT = 50
 """Random rows on which the error is split: each is left out of every single epoch, too."""
 
@@ -39,13 +42,14 @@ class Truth:
     ----------
     leave_one_out : change of the query's loss without each training row.
     subsets : random sets of removed rows, by their percentage of the training rows.
-    check : SGD-influence beside the truth on some random rows.
+    check : SGD-influence beside the truth on some random rows. unchecked : why there is none.
     split : where the error of SGD-influence comes from, on some random rows.
     """
 
     leave_one_out: Float[np.ndarray, " n_train"] | None = None
     subsets: Mapping[float, Subsets] = field(default_factory=dict)
     check: Smoothness | None = None
+    unchecked: str = TOO_DEAR
     split: ErrorSplit | None = None
 
     @classmethod
@@ -56,10 +60,14 @@ class Truth:
         flops: float,
         subsets: int,
         split: bool,
+        check: bool,
         *,
         rng: np.random.Generator,
     ) -> "Truth":
-        """Each part that takes no more than `flops` operations; `subsets` of each size."""
+        """Each part that takes no more than `flops` operations; `subsets` of each size.
+
+        The check is made however much it takes where `check` is true.
+        """
         subset_rng, check_rng, split_rng = rng.spawn(3)
         n = len(trajectory.objective.samples)
 
@@ -77,13 +85,16 @@ class Truth:
                 percent: Subsets.drawn(trajectory, query, percent, subsets, rng=subset_rng)
                 for percent in PERCENTS
             }
-        check = _check(trajectory, query, truth, check_rng) if paid(min(CHECKED, n)) else None
+        checked, unchecked = None, TOO_DEAR
+        if check or paid(min(CHECKED, n)):
+            checked = _check(trajectory, query, truth, check_rng)
+            unchecked = "" if checked else OVERFLOWS
         epochs = len(trajectory.schedule) / trajectory.schedule.steps_per_epoch
         some, parts = min(SPLIT, n), None
-        # Where the check is None, influence has overflown.
-        if split and check is not None and paid(some * (epochs / 2 + 2)):
+        # Without a check influence may overflow.
+        if split and checked is not None and paid(some * (epochs / 2 + 2)):
             parts = split_error(trajectory, query, np.sort(split_rng.permutation(n)[:some]))
-        return cls(truth, drawn, check, parts)
+        return cls(truth, drawn, checked, unchecked, parts)
 
     def details(self) -> dict[str, Any]:
         """For a record."""
@@ -94,6 +105,8 @@ class Truth:
                 "correlation": self.check.correlation,
                 "relative_error": self.check.relative_error,
             }
+        else:
+            found["unchecked"] = self.unchecked
         if self.split is not None:
             found["error_split"] = {
                 "SGD-influence": self.split.parts_of_linear(),

@@ -16,7 +16,7 @@ from matplotlib.text import Text
 
 from bench import board
 from bench.board import figure_cleansing, figure_costs, figure_exhibits
-from bench.board.checks import METRIC, REMEDY, check_lines, verdict
+from bench.board.checks import METRIC, REMEDY, UNKNOWN, check_lines, verdict
 from bench.board.figure_costs import Point
 from bench.board.figure_error_split import PARTS, error_split, mean_bars
 from bench.board.figure_mislabels import gain_against_auc, rank_correlation
@@ -378,8 +378,27 @@ def test_a_problem_that_was_not_checked_is_named(make: Make):
     ]
     asked = [replace(r, metrics={**r.metrics, METRIC: {}}) for r in records]
     one, other = check_lines(asked)
-    assert one.startswith("not checked whether influence can be trusted: mnist · cnn")
+    assert one == "not checked whether influence can be trusted: mnist · cnn flip=0.1: " + UNKNOWN
     assert "1 seed)" in other
+
+
+@pytest.mark.parametrize(("reason", "told"), [("\x1b it is dear", " it is dear"), (3, UNKNOWN)])
+def test_why_a_problem_was_not_checked(make: Make, reason: Any, told: str):
+    """In the words of the first record that tells, which steer no terminal."""
+    record = cleansing(make, details={"unchecked": reason})
+    (line,) = check_lines([replace(record, metrics={**record.metrics, METRIC: {}})])
+    assert line.endswith(told)
+    assert "\x1b" not in line
+
+
+def test_the_page_has_the_checks(make: Make, tmp_path: Path):
+    """In the section of their task, as text."""
+    write(cleansing(make, dataset="<b>wine", details=check(0.7)), tmp_path)
+    page = board.publish(tmp_path).read_text()
+    assert page.count("Can influence be trusted here?") == 1
+    assert "<li>influence with care: &lt;b&gt;wine · cnn" in page
+    write(cleansing(make, dataset="<b>wine"), tmp_path / "without")
+    assert "Can influence" not in board.publish(tmp_path / "without").read_text()
 
 
 def test_the_summary_ends_with_the_checks(make: Make, tmp_path: Path):

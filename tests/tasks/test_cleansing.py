@@ -24,6 +24,7 @@ from bench.tasks.cleansing import (
     _removed,
     check_disjoint,
 )
+from bench.tasks.cleansing_truth import TOO_DEAR
 
 TASK = Cleansing()
 RECIPE = SGD(MLP((5,)), epochs=3, batch_size=8)
@@ -266,6 +267,19 @@ def test_nothing_removed_is_agreement_alone(monkeypatch):
     for name in ("kendall_tau", "jaccard", "lds_5", "recorded_run"):
         assert scores.values[name] == expected[name]
     assert scores.details["loss"] == pytest.approx(whole.held.random[0].test.loss[:1])
+
+
+def test_influence_is_checked_wherever_removals_train():
+    """However little the truth may take, and as the truth itself says; with `rows 0` within it."""
+    values, whole = np.arange(90.0), made()
+    poor = made(CleansingSetting(truth_flops=0.0))
+    found = scored(poor, values)
+    assert found.details["check"] == pytest.approx(scored(whole, values).details["check"], rel=1e-4)
+    assert found.values["check_correlation"].note.startswith("15 rows removed one by one")
+    assert "unchecked" not in found.details
+    nothing = scored(made(CleansingSetting(truth_flops=0.0, removals="rows 0")), values)
+    assert "check" not in nothing.details
+    assert nothing.details["unchecked"] == nothing.values["check_correlation"].note == TOO_DEAR
 
 
 def test_the_weight_decay_is_in_the_details():

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from bench.models.chain import Curve, curve_of
 from bench.models.losses import bends, slopes
+from bench.models.max_pool import pooled, spread
 
 
 @runtime_checkable
@@ -203,14 +204,6 @@ def _layers(layer: nn.Module) -> list[Layer] | None:
 def _plain(layer: nn.Conv2d) -> bool:
     zeros = layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
     return zeros and layer.groups == 1 and layer.bias is not None
-
-
-def pooled(
-    x: Float[Tensor, "b c h w"],
-) -> tuple[Float[Tensor, "b c h2 w2"], Int[Tensor, "b c h2 w2"]]:
-    """Maxima of 2x2 windows and their places in `h w`."""
-    found: tuple[Tensor, Tensor] = functional.max_pool2d(x, 2, return_indices=True)
-    return found
 
 
 def picked(r: Float[Tensor, "b c h w"], places: Int[Tensor, "b c h2 w2"]) -> Tensor:
@@ -404,9 +397,7 @@ def _backward(
         return layer.by_input(pair[0], delta, x)
     if isinstance(layer, Pool):
         assert extra is not None
-        windows = [2, 2], [2, 2], [0, 0], [1, 1], False
-        spread: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(delta, x, *windows, extra)
-        return spread
+        return spread(delta, x, extra)
     if isinstance(layer, nn.Flatten):
         return delta.view_as(x)
     if isinstance(layer, Standardise):

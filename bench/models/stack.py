@@ -1,9 +1,18 @@
 """Many models of one architecture at once: parameters stacked, one batched product a layer."""
 
+import copy
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.utils import vector_to_parameters
+
+from bench.models.forward_only import forward_only
+from bench.models.max_pool import quick_pooling
+
+ROWS = 64
+"""At a time through convolutions where no gradient is wanted: images of more leave the cache."""
 
 _ELEMENTWISE = (nn.ReLU, nn.GELU, nn.Softplus, nn.Tanh)
 
@@ -42,8 +51,32 @@ def outputs(
     parameters = unflatten(module, flats)
     if stackable(module):
         return _layer_by_layer(module, parameters, inputs)
+    if not module.training and not _followed(flats, inputs):
+        return _forward_only(module, flats, inputs)
     each = ({name: value[i] for name, value in parameters.items()} for i in range(len(flats)))
-    return torch.stack([functional_call(module, own, (inputs,)) for own in each])
+    with quick_pooling():
+        return torch.stack([functional_call(module, own, (inputs,)) for own in each])
+
+
+def _followed(*values: Tensor) -> bool:
+    """Whether autograd or torch.func looks at what is computed from `values`."""
+    if any(torch._C._functorch.is_functorch_wrapped_tensor(value) for value in values):
+        return True
+    return torch.is_grad_enabled() and any(value.requires_grad for value in values)
+
+
+def _forward_only(
+    module: nn.Module, flats: Float[Tensor, "m p"], inputs: Float[Tensor, "b *features"]
+) -> Float[Tensor, "m b k"]:
+    """One model after the other, some rows at a time."""
+    own = copy.deepcopy(module).to(flats)
+    forward, parts = forward_only(own), inputs.split(ROWS)
+    found = []
+    with torch.no_grad():
+        for flat in flats:
+            vector_to_parameters(flat, own.parameters())
+            found.append(torch.cat([forward(rows) for rows in parts]))
+    return torch.stack(found)
 
 
 def _layer_by_layer(

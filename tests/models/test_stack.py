@@ -2,8 +2,9 @@ import pytest
 import torch
 from torch.func import functional_call
 
+from bench.models.convolutional import VGG
 from bench.models.network import CNN, MLP, with_parameters
-from bench.models.stack import flatten, outputs, stackable, unflatten
+from bench.models.stack import ROWS, flatten, outputs, stackable, unflatten
 
 
 @pytest.mark.parametrize("activation", ["relu", "gelu", "softplus", "tanh"])
@@ -25,6 +26,41 @@ def test_convolutions_are_looped_over():
     stacked = outputs(modules[0], torch.stack([flatten(m) for m in modules]), inputs)
     assert not stackable(modules[0])
     assert torch.equal(stacked, torch.stack([module(inputs) for module in modules]))
+
+
+@pytest.mark.parametrize("norm", ["none", "group", "batch"])
+@pytest.mark.parametrize("rows", [0, 1, 3 * ROWS + 5])
+def test_without_gradients_networks_pass_some_rows_at_a_time(norm, rows):
+    """As all at once, in their own precision, their modules untouched; batch norm that still takes
+    the batch's own statistics sees the whole batch."""
+    modules = [VGG(((4,), (6,)), 8, norm).build(torch.Size([2, 8, 8]), 3) for _ in range(2)]
+    flats, inputs = torch.stack([flatten(m) for m in modules]), torch.randn(rows, 2, 8, 8)
+    before = flatten(modules[0])
+    for trained in (False, True) if rows > 1 else (False,):
+        for module in modules:
+            module.train(trained)
+        found = outputs(modules[0], flats, inputs)
+        with torch.no_grad():
+            assert torch.equal(found, outputs(modules[0], flats, inputs)) or trained
+            expected = torch.stack([module(inputs) for module in modules])
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    assert not found.requires_grad
+    assert torch.equal(flatten(modules[0]), before)
+    modules[0].eval()
+    assert outputs(modules[0], flats.double(), inputs.double()).dtype == torch.float64
+
+
+def test_gradients_pass_through_convolutions():
+    """By the parameters, by the inputs, and by torch.func."""
+    module = CNN((2,), 3).build(torch.Size([1, 4, 4]), 2).eval()
+    flat, inputs = flatten(module), torch.randn(5, 1, 4, 4)
+    (expected,) = torch.autograd.grad(module(inputs.requires_grad_()).sum(), inputs)
+    (found,) = torch.autograd.grad(outputs(module, flat[None], inputs).sum(), inputs)
+    assert torch.equal(found, expected)
+    by_flat = torch.func.grad(lambda f: outputs(module, f[None], inputs.detach()).square().sum())
+    leaf = flat.clone().requires_grad_()
+    (wanted,) = torch.autograd.grad(outputs(module, leaf[None], inputs).square().sum(), leaf)
+    torch.testing.assert_close(by_flat(flat), wanted)
 
 
 def test_unflatten_undoes_flatten():

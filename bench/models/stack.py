@@ -12,7 +12,7 @@ from bench.models.forward_only import forward_only
 from bench.models.max_pool import quick_pooling
 
 ROWS = 64
-"""At a time through convolutions where no gradient is wanted: images of more leave the cache."""
+"""At a time through convolutions, where the batch is free: images of more leave the cache."""
 
 _ELEMENTWISE = (nn.ReLU, nn.GELU, nn.Softplus, nn.Tanh)
 

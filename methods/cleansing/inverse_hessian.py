@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from bench.models.layers import Layer, Pass
+from bench.models.stack import ROWS, unflatten
 from bench.models.trajectory import Objective
 from bench.tasks.base import Unsupported
 
@@ -197,13 +199,57 @@ class MomentumSGD:
 def hessian_product(
     objective: Objective, flat: Float[Tensor, " p"], rows: Int[Tensor, " b"] | None = None
 ) -> Product:
-    """v -> H v, with H the Hessian of the mean loss of `rows` (all by default) at `flat`."""
-    flats = flat.detach()[None].requires_grad_()
+    """v -> H v, with H the Hessian of the mean loss of `rows` (all by default) at `flat`.
+
+    The passes over the rows are kept from one product to the next.
+    """
     every = torch.arange(len(objective.samples), device=flat.device)
     chosen = every if rows is None else rows
-    mean = objective.losses(flats, chosen).mean()
+    if objective.layers is None:
+        return _by_autograd(objective, flat, chosen)
+    return _written_out(objective, flat, chosen, objective.layers)
+
+
+def _by_autograd(
+    objective: Objective, flat: Float[Tensor, " p"], rows: Int[Tensor, " b"]
+) -> Product:
+    flats = flat.detach()[None].requires_grad_()
+    mean = objective.losses(flats, rows).mean()
     (gradients,) = torch.autograd.grad(mean, flats, create_graph=True)
     return lambda v: torch.autograd.grad(gradients[0] @ v, flats, retain_graph=True)[0][0]
+
+
+def _written_out(
+    objective: Objective,
+    flat: Float[Tensor, " p"],
+    rows: Int[Tensor, " b"],
+    layers: tuple[Layer, ...],
+) -> Product:
+    """By R{}: half the time of autograd's for convolutions, as much for small linear layers."""
+    own = list(unflatten(objective.module, flat).values())
+    some = ROWS if objective.samples.inputs.ndim > 2 else len(rows)
+    passes = [
+        Pass.of(
+            layers,
+            own,
+            objective.inputs(part),
+            objective.samples.targets[part],
+            flat.new_full((len(part),), 1 / len(rows)),
+        )
+        for part in rows.split(some)
+    ]
+    objective.calls.forward += len(rows)
+    objective.calls.backward += len(rows)
+
+    def product(vector: Float[Tensor, " p"]) -> Float[Tensor, " p"]:
+        objective.calls.backward += len(rows)
+        direction = list(unflatten(objective.module, vector).values())
+        total = objective.weight_decay * vector
+        for passed in passes:
+            total = total + passed.product(direction)[1]
+        return total
+
+    return product
 
 
 def conjugate_gradients(

@@ -5,17 +5,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from earnest.methods.cleansing import inverse_hessian
 from earnest.methods.cleansing.koh_liang import KohLiang, conjugate_gradients, hessian_product
 from earnest.methods.cleansing.leave_one_out import LeaveOneOut
 from earnest.methods.cleansing.linear_leave_one_out import LinearLeaveOneOut
 from earnest.methods.cleansing.own_loss import OwnLoss
 from earnest.methods.cleansing.random import Random
 from earnest.methods.cleansing.sgd_influence import SGDInfluence
+from torch import nn
 
 from bench.data import Samples
 from bench.models.influence import leave_one_out, mean_losses, query_gradient
-from bench.models.network import MLP
+from bench.models.losses import row_losses
+from bench.models.network import CNN, MLP
+from bench.models.paper_networks import FiveByFive, Pairs
 from bench.models.sgd import SGD
+from bench.models.stack import flatten
+from bench.models.trajectory import Objective
 from bench.tasks.base import Unsupported
 from bench.tasks.cleansing import Cleansing, CleansingProblem
 
@@ -179,3 +185,38 @@ def test_a_replayed_run_gives_the_same_influence(monkeypatch):
     sparse = problem(NETWORK)
     assert sparse.trajectory.stride == 6
     assert np.array_equal(SGDInfluence().explain(sparse, rng=RNG(0)).values, whole)
+
+
+@pytest.mark.parametrize("rows", [None, [5], list(range(7, 150)), [3, 3, 9]])
+@pytest.mark.parametrize(
+    "module",
+    [
+        FiveByFive((3,)).build(torch.Size([2, 8, 8]), 3),
+        Pairs((4,)).build(torch.Size([2, 8, 8]), 3),
+        MLP((5,), "gelu").build(torch.Size([2, 8, 8]), 3),
+        CNN((4,), 6).build(torch.Size([2, 8, 8]), 3),
+        nn.Sequential(nn.Conv2d(2, 2, 3), nn.ELU(), nn.Flatten(), nn.Linear(72, 3)),
+    ],
+    ids=["five", "pairs", "mlp", "cnn", "autograd"],
+)
+def test_hessian_products_are_autograds(module, rows):
+    """Written out where the layers are known, some rows at a time; counted as autograd counts."""
+    module = module.double().eval()
+    inputs = torch.randn(150, 2, 8, 8, dtype=torch.float64)
+    samples = Samples(inputs, torch.arange(150) % 3, 3)
+    objective, flat = Objective(module, row_losses, samples, 0.1), flatten(module)
+    chosen = torch.arange(150) if rows is None else torch.tensor(rows)
+    vectors = torch.randn(2, len(flat), dtype=torch.float64)
+
+    def products(make) -> tuple[torch.Tensor, tuple[int, int]]:
+        before = objective.calls.forward, objective.calls.backward
+        product = make(objective, flat, chosen)
+        found = torch.stack([product(v) for v in vectors])
+        counts = objective.calls.forward - before[0], objective.calls.backward - before[1]
+        return found, counts
+
+    expected, counted = products(inverse_hessian._by_autograd)
+    found, counts = products(hessian_product)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+    assert counts == counted
+    assert (found[0] @ vectors[1]) == pytest.approx(float(found[1] @ vectors[0]))

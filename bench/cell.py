@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import math
 import pickle
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -19,6 +18,7 @@ from bench.cache import Cache, cache_root
 from bench.clock import Calls, Costs, PeakMemory, Stopwatch, counted
 from bench.components import Config, ConfigError, build
 from bench.data import Data
+from bench.explainers import Explainers
 from bench.isolation import Limits, Outcome, Unsupported, Worker
 from bench.models.cached import CachedRecipe
 from bench.provenance import where
@@ -247,7 +247,7 @@ def score(cell: Cell, folder: Path, cases: Path | None, answer: Path) -> Scores:
 
 
 def run_cell(
-    cell: Cell, built: Outcome, scorer: Worker, explainers: "Explainers", limits: Limits
+    cell: Cell, built: Outcome, scorer: Worker, explainers: Explainers, limits: Limits
 ) -> Record:
     """Explain in a process that sees the method's problems only, score in `scorer`, record.
 
@@ -270,7 +270,8 @@ def run_cell(
             if attacked.status != "ok":
                 return _record(cell, "attack", attacked, seconds)
             seconds["attack"] = attacked.seconds
-        explained = explainers.call(cell, problems, answer, limits=limits)
+        asked = cell.kind_key, canonical(cell.method.identity)
+        explained = explainers.call(*asked, explain, cell, problems, answer, limits=limits)
         if explained.status != "ok":
             return _record(cell, "explain", explained, seconds)
         seconds["explain"] = explained.value.seconds
@@ -280,85 +281,6 @@ def run_cell(
     finally:
         for path in folder.glob(f"{cell.key}.*"):
             path.unlink(missing_ok=True)
-
-
-class Explainers:
-    """The processes in which methods explain, each a fork that has seen one method's problems only.
-
-    A fork costs more than a quick answer does. So a method's process is kept for its next seed
-    where the answer was quick and small; others, and all that failed, end with their answer. What
-    fails in a kept process is tried again in a new one, so that no failure is of an earlier seed's
-    making. A problem of another kind ends those that are kept. Use it as a context manager.
-
-    Parameters
-    ----------
-    log : file that takes what the processes print.
-    """
-
-    QUICK = 1.0
-    """Seconds of a call up to which a fork is worth saving."""
-    SMALL = 2**26
-    """Bytes that an answer may take: what a process once took it may hold for ever."""
-    MOST = 16
-    """Processes that are kept at a time."""
-
-    def __init__(self, log: Path) -> None:
-        self._log = log
-        self._kind = ""
-        self._kept: dict[str, Worker] = {}
-
-    def call(self, cell: Cell, problems: Path, answer: Path, *, limits: Limits) -> Outcome:
-        """`explain` in the method's process: its value are the costs."""
-        if self._kind != cell.kind_key:
-            self.close()
-            self._kind = cell.kind_key
-        kept = self._kept.pop(canonical(cell.method.identity), None)
-        if kept is not None:
-            outcome = self._answer(kept, cell, problems, answer, limits, kept.threads)
-            if outcome.status in ("ok", "unsupported"):
-                return outcome
-        return self._answer(Worker(self._log), cell, problems, answer, limits)
-
-    def _answer(
-        self,
-        worker: Worker,
-        cell: Cell,
-        problems: Path,
-        answer: Path,
-        limits: Limits,
-        threads: float = math.inf,
-    ) -> Outcome:
-        """`explain` in `worker`, which is kept or closed: also where more than `threads` are left,
-        which would work on at the next seed's cost."""
-        keep = False
-        try:
-            outcome = worker.call(explain, cell, problems, answer, limits=limits)
-            keep = self._worth(outcome) and 0 < worker.threads <= threads
-            return outcome
-        finally:
-            if keep:
-                self._kept[canonical(cell.method.identity)] = worker
-            else:
-                worker.close()
-
-    def close(self) -> None:
-        """End those that are kept."""
-        while self._kept:
-            self._kept.popitem()[1].close()
-
-    def __enter__(self) -> "Explainers":
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self.close()
-
-    def _worth(self, outcome: Outcome) -> bool:
-        return (
-            outcome.status == "ok"
-            and outcome.seconds < self.QUICK
-            and outcome.value.peak_memory < self.SMALL
-            and len(self._kept) < self.MOST
-        )
 
 
 def _record(

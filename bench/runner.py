@@ -15,8 +15,9 @@ from pathlib import Path
 import psutil
 
 from bench import isolation
-from bench.cell import PRELOAD, Cell, Explainers, build_case, run_cell
+from bench.cell import PRELOAD, Cell, build_case, run_cell
 from bench.components import target
+from bench.explainers import Explainers
 from bench.isolation import Limits, Outcome, Worker
 from bench.record import Record, canonical, write
 

@@ -15,10 +15,12 @@ import pytest
 
 from bench import runner
 from bench.cache import Cache
-from bench.cell import Cell, Explainers
+from bench.cell import Cell, explain
 from bench.components import Shelf
+from bench.explainers import Explainers
 from bench.isolation import Limits
 from bench.plan import Experiment, make_plan
+from bench.record import canonical
 
 TOY = Path(__file__).parent / "toy"
 COUNTING = """
@@ -92,7 +94,9 @@ def asked(explainers: Explainers, cell: Cell, folder: Path) -> tuple[str, list[i
     problem = folder / "problem.pkl"
     toy = importlib.import_module("toy")  # can be found since the shelf was made
     problem.write_bytes(pickle.dumps(toy.Problem(np.ones((3, 1)))))
-    outcome = explainers.call(cell, problem, folder / "answer", limits=Limits(seconds=20))
+    names = cell.kind_key, canonical(cell.method.identity)
+    args = cell, problem, folder / "answer"
+    outcome = explainers.call(*names, explain, *args, limits=Limits(seconds=20))
     return outcome.status, [worker._process.pid for worker in explainers._kept.values()]
 
 

@@ -46,6 +46,7 @@ class AccSGDIE:
 
     def explain(self, problem: CleansingProblem, *, rng: np.random.Generator) -> Influence:
         trajectory = problem.trajectory
+        _chain(trajectory)
         wanted = 2 * leave_one_out_flops(trajectory)
         if wanted > self.flops:
             raise Unsupported(f"takes {wanted:.1g} floating-point operations, over {self.flops:g}")
@@ -61,9 +62,7 @@ class AccSGDIE:
 def shifts(trajectory: Trajectory) -> Float[Tensor, "n_train p"]:
     """delta_j of every row at the end of the run."""
     objective, schedule = trajectory.objective, trajectory.schedule
-    chain = objective.chain
-    if chain is None or objective.augmentation is not None or trajectory.optimiser != PLAIN:
-        raise Unsupported("needs a chain of linear layers, trained by SGD without augmentation")
+    chain = _chain(trajectory)
     n, decay = len(objective.samples), objective.weight_decay
     deltas = trajectory.final.new_zeros(n, len(trajectory.final))
     for t, theta in enumerate(_thetas(trajectory)):
@@ -75,6 +74,15 @@ def shifts(trajectory: Trajectory) -> Float[Tensor, "n_train p"]:
         deltas = deltas - rate * (curved + decay * deltas)
         deltas.index_add_(0, rows, own, alpha=rate)
     return deltas
+
+
+def _chain(trajectory: Trajectory) -> Chain:
+    """The network's; `Unsupported` where these derivatives aren't written out."""
+    objective = trajectory.objective
+    chain = objective.chain
+    if chain is None or objective.augmentation is not None or trajectory.optimiser != PLAIN:
+        raise Unsupported("needs a chain of linear layers, trained by SGD without augmentation")
+    return chain
 
 
 def _thetas(trajectory: Trajectory) -> Iterator[Float[Tensor, " p"]]:

@@ -7,8 +7,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench import isolation
 from bench.cache import Cache
-from bench.cell import PRELOAD, Explainers, build_case, run_cell
+from bench.cell import PRELOAD, build_case, run_cell
 from bench.components import Shelf
+from bench.explainers import Explainers
 from bench.isolation import Limits, Worker
 from bench.plan import Experiment, make_plan
 from bench.record import write

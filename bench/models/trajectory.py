@@ -276,18 +276,8 @@ class Trajectory:
         ValueError
             where the replay isn't the recorded run, with the first step that differs.
         """
-        if self.stride == 1 and not self.fresh and (t := self._first_difference()) is not None:
-            raise ValueError(f"the replay first differs from the recorded run at step {t}: {_WHY}")
-
-    def _first_difference(self) -> int | None:
-        """The first step whose end isn't the snapshot, of a run that keeps all."""
-        steps = range(len(self.schedule))
-        passed = descend(self.objective, self.schedule, self._kept(0), steps, None, self.optimiser)
-        kept = zip(self.snapshots[1:], self._states[1:], strict=True)
-        for t, (after, (theta, state)) in enumerate(zip(passed, kept, strict=True)):
-            if not (torch.equal(after.theta[0], theta) and torch.equal(after.state[0], state)):
-                return t
-        return None
+        if self.stride == 1 and not self.fresh and (where := self._difference()):
+            raise ValueError(where)
 
     def stretches(self, since: int = 0) -> Iterator[Stretch]:
         """The run from its end back to step `since`, piece by piece, each replayed bit by bit.
@@ -378,7 +368,7 @@ class Trajectory:
         thetas, states = zip(start, *passed, strict=True)
         stretch = Stretch(steps.start, torch.cat(thetas), torch.cat(states))
         if not self._verified(stretch):
-            raise ValueError(self._difference())
+            raise ValueError(self._difference() or f"the replay differs from itself: {_WHY}")
         yield stretch
 
     def _verified(self, stretch: Stretch) -> bool:
@@ -395,22 +385,23 @@ class Trajectory:
         return same_theta and torch.equal(stretch.states[-1], self._states[k])
 
     def _difference(self) -> str:
-        """Where a replay of the whole run first leaves what was recorded."""
-        for k in range(len(self.snapshots) - 1):
-            start, steps = self._kept(k), range(k * self.stride, len(self.schedule))
-            steps = steps[: self.stride]
-            for t in steps:
-                start = self._end(start, range(t, t + 1))
-                ends = t + 1 == steps.stop
-                if self.digests is not None and digest(start.theta[0]) != self.digests[t]:
-                    return f"the replay first differs from the recorded run at step {t}: {_WHY}"
-                if ends and not torch.equal(start.theta[0], self.snapshots[k + 1]):
-                    epoch = steps.start // self.schedule.steps_per_epoch
-                    return (
-                        f"replaying epoch {epoch} (counted from 0) doesn't end where the "
-                        f"recorded run did: {_WHY}"
-                    )
-        return f"the replay differs from the recorded run in the optimiser's state: {_WHY}"
+        """Where a replay of the whole run first leaves what was recorded; empty if nowhere."""
+        steps, last = range(len(self.schedule)), len(self.schedule) - 1
+        passed = descend(self.objective, self.schedule, self._kept(0), steps, None, self.optimiser)
+        for t, after in zip(steps, passed, strict=True):
+            here = f"the replay first differs from the recorded run at step {t}"
+            if self.digests is not None and digest(after.theta[0]) != self.digests[t]:
+                return f"{here}: {_WHY}"
+            if (t + 1) % self.stride and t < last:
+                continue
+            k = -(-(t + 1) // self.stride)
+            if not torch.equal(after.theta[0], self.snapshots[k]):
+                epoch = f"replaying epoch {t // self.schedule.steps_per_epoch} (counted from 0)"
+                end = f"{epoch} doesn't end where the recorded run did"
+                return f"{here if self.stride == 1 else end}: {_WHY}"
+            if not torch.equal(after.state[0], self._states[k]):
+                return f"{here}, in the optimiser's state: {_WHY}"
+        return ""
 
 
 _WHY = (

@@ -163,10 +163,9 @@ def test_a_run_that_keeps_every_step_is_replayed_once(optimiser):
             changed = getattr(trajectory, name).clone()
             entry = changed[t].reshape(-1)
             entry[0] = torch.nextafter(entry[0], torch.tensor(9.0).double())
-            what = {"snapshots": "", "states": ", in the optimiser's state"}[name]
-            with pytest.raises(
-                ValueError, match=rf"recorded run at step {t - 1}{what}: other data"
-            ):
+            told = {"snapshots": "", "states": ", in the optimiser's state"}[name]
+            where = f"recorded run at step {t - 1}{told}: other data"
+            with pytest.raises(ValueError, match=where):
                 replace(trajectory, **{name: changed}).verify()
 
 

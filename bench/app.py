@@ -162,7 +162,7 @@ def _run_left(
 
 
 def _publish(settings: Settings, folder: Path, changed: bool) -> None:
-    from bench import board  # late: a finished suite needs no plots
+    from bench import board  # late: a finished suite needs neither tables nor plots
 
     if not settings.page:
         if changed and (lines := board.checks(folder)):

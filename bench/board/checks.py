@@ -13,6 +13,8 @@ TRUSTED, WITH_CARE = 0.9, 0.6
 """Correlations of SGD-influence with the truth from which it is trusted, and with care."""
 METRIC = "check_correlation"
 """The metric of a task that checks."""
+LONGEST = 200
+"""Characters of a reason that are told."""
 UNKNOWN = "its records don't say why"
 REMEDY = (
     "; no derivative can be trusted here: GELU, softplus or tanh, shorter training and lower "
@@ -36,7 +38,7 @@ def check_lines(records: Sequence[Record]) -> list[str]:
         if found is not None:
             by_seed.setdefault(record.seed, found)
         elif isinstance(reason := record.details.get("unchecked"), str):
-            reasons.setdefault(cell, reason)
+            reasons.setdefault(cell, reason[:LONGEST])
     lines = []
     for cell, by_seed in known.items():
         _, dataset, model, setting = cell

@@ -165,37 +165,48 @@ Layer = Dense | Convolution | Scale | Standardise | Pool | Activation | nn.Flatt
 
 def layers_of(module: nn.Module) -> tuple[Layer, ...] | None:
     """The layers of a sequence in eval mode, or None where one isn't known here."""
-    if not isinstance(module, nn.Sequential) or module.training:
+    # Exact types, here and below: a subclass may do more than its base says.
+    if type(module) is not nn.Sequential or module.training:
         return None
     layers: list[Layer] = []
+    flat = True
     for layer in module:
         found = _layers(layer)
-        if found is None:
+        # A linear layer along the last axis of images is another one.
+        if found is None or (type(layer) is nn.Linear and not flat):
             return None
+        flat = type(layer) is nn.Flatten or (flat and type(layer) not in _OF_IMAGES)
         layers += found
         # The maximum of ReLUs is the ReLU of the maximum, which is a quarter of the work.
         if isinstance(layers[-1], Pool) and len(layers) > 1:
             before = layers[-2]
             if isinstance(before, Activation) and type(before.module) is nn.ReLU:
                 layers[-2:] = [layers[-1], before]
-    return tuple(layers)
+    # Fewer parameters than layers want: some are shared.
+    wanted = 2 * sum(isinstance(layer, Bilinear) for layer in layers)
+    return tuple(layers) if len(list(module.parameters())) == wanted else None
+
+
+_OF_IMAGES = (nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d)
 
 
 def _layers(layer: nn.Module) -> list[Layer] | None:
-    if isinstance(layer, nn.Flatten):
-        return [layer]
-    if isinstance(layer, nn.Linear) and layer.bias is not None:
+    if type(layer) is nn.Flatten:
+        return [layer] if (layer.start_dim, layer.end_dim) == (1, -1) else None
+    if type(layer) is nn.Linear and layer.bias is not None:
         return [Dense()]
-    if isinstance(layer, nn.Conv2d) and _plain(layer):
+    if type(layer) is nn.Conv2d and _plain(layer):
         padding = layer.padding
         assert not isinstance(padding, str)
         return [Convolution(layer.stride, padding, layer.dilation)]
     if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) and layer.affine:
+        if type(layer) not in (nn.BatchNorm1d, nn.BatchNorm2d):
+            return None
         if layer.running_mean is None or layer.running_var is None:
             return None
         root = (layer.running_var + layer.eps).sqrt()
         return [Standardise(layer.running_mean, root), Scale()]
-    if isinstance(layer, nn.MaxPool2d):
+    if type(layer) is nn.MaxPool2d:
         usual = (layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.ceil_mode)
         return [Pool()] if usual in ((2, 2, 0, 1, False), ((2, 2), (2, 2), 0, 1, False)) else None
     return None if curve_of(layer) is None else [Activation(layer)]

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn import functional
 
 from bench.models.backward_rules import Call, Replaced
@@ -56,17 +57,23 @@ class _Pooled(torch.autograd.Function):
         return spread(gradient, *ctx.saved_tensors)
 
 
-def _rule(pool: Call, x: Tensor, *args: Any, **options: Any) -> Tensor:
+def transformed() -> bool:
+    """Whether torch.func or forward-mode autograd is at work: they want rules of their own for a
+    function with a backward pass of its own."""
+    active: bool = torch._C._are_functorch_transforms_active()
+    return active or forward_ad._current_level >= 0
+
+
+def _rule(pool: Call, *args: Any, **options: Any) -> Tensor:
     """What `pool` returns of these arguments."""
-    # Under torch.func a function with a backward pass of its own needs rules of torch.func's.
-    plain = not torch._C._functorch.is_functorch_wrapped_tensor(x) and _windows(*args, **options)
-    if not plain or not _slow(x):
-        return pool(x, *args, **options)
-    found: Tensor = _Pooled.apply(x)
+    known = bool(args) and _side_by_side(*args[1:], **options)
+    if not known or transformed() or not _slow(args[0]):
+        return pool(*args, **options)
+    found: Tensor = _Pooled.apply(args[0])
     return found
 
 
-def _windows(
+def _side_by_side(
     kernel_size: Any,
     stride: Any = None,
     padding: Any = 0,

@@ -5,6 +5,7 @@ in the trained parameters. Fifteen retrainings tell how large they are here; GEL
 tanh, shorter training and lower rates make them smaller.
 """
 
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,8 +35,10 @@ class Smoothness:
     @property
     def relative_error(self) -> float:
         """|estimates - changes| / |changes|: 0 for the truth, about 1 where nothing is known."""
-        error = np.linalg.norm(self.estimates - self.changes)
-        return float(error / max(np.linalg.norm(self.changes), np.finfo(float).tiny))
+        error, whole = (
+            float(np.linalg.norm(v)) for v in (self.estimates - self.changes, self.changes)
+        )
+        return error / max(whole, sys.float_info.min)
 
     @property
     def correlation(self) -> float:

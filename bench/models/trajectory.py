@@ -368,7 +368,7 @@ class Trajectory:
         thetas, states = zip(start, *passed, strict=True)
         stretch = Stretch(steps.start, torch.cat(thetas), torch.cat(states))
         if not self._verified(stretch):
-            raise ValueError(self._difference() or f"the replay differs from itself: {_WHY}")
+            raise ValueError(self._difference() or "no two replays of the run are alike here")
         yield stretch
 
     def _verified(self, stretch: Stretch) -> bool:
@@ -396,7 +396,8 @@ class Trajectory:
                 continue
             k = -(-(t + 1) // self.stride)
             if not torch.equal(after.theta[0], self.snapshots[k]):
-                epoch = f"replaying epoch {t // self.schedule.steps_per_epoch} (counted from 0)"
+                first = (k - 1) * self.stride // self.schedule.steps_per_epoch
+                epoch = f"replaying epoch {first} (counted from 0)"
                 end = f"{epoch} doesn't end where the recorded run did"
                 return f"{here if self.stride == 1 else end}: {_WHY}"
             if not torch.equal(after.state[0], self._states[k]):

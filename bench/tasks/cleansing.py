@@ -65,9 +65,9 @@ class CleansingSetting:
         with the truth is scored and no gain.
     random_draws : random orders of removal to compare with.
     truth_flops : the true leave-one-out and the subsets are each computed where that takes no
-        more floating-point operations than this (a core does about 10^10 a second here); so is
-        the check by fifteen rows where no rows are removed. Where some are, each method trains
-        about as often as the check does, which is always made.
+        more floating-point operations than this (a core does about 10^10 a second here). The check
+        by fifteen rows, sixteen runs and a pass of influence for each problem, is made wherever
+        rows are removed, and with `rows 0` within this.
     extremes : rows at each end of the ranking that `jaccard` compares.
     subsets : random sets of removed rows of each size for the linear datamodeling scores; none
         where 0.
@@ -369,8 +369,15 @@ class Cleansing:
         removed = setting.removed(len(train))
         orders = [case_rng.permutation(len(train)) for _ in range(setting.random_draws)]
         random = removal_curves(problem.trajectory, tuple(orders), removed, *held_out)
-        wanted = setting.truth_flops, setting.subsets, setting.error_split, removed != (0,)
-        truth = Truth.of(problem.trajectory, problem.validation, *wanted, rng=case_rng)
+        truth = Truth.of(
+            problem.trajectory,
+            problem.validation,
+            setting.truth_flops,
+            setting.subsets,
+            setting.error_split,
+            always_check=removed != (0,),
+            rng=case_rng,
+        )
         known = removed, random, truth, flipped, parts.train, setting.extremes
         shown = Exhibits.of(data, parts.train)
         return Case(problem, Held(held_out[0], held_out[1], *known, shown))

@@ -1,5 +1,6 @@
-"""What retraining tells about a cleansing problem, each part where it can be paid."""
+"""What retraining tells about a cleansing problem: a check, and more where it can be paid."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,7 +37,8 @@ SPLIT = 50
 
 @dataclass(frozen=True)
 class Truth:
-    """What is known by training again; None or empty where that is too dear or not asked for.
+    """What is known by training again; None or empty where that is too dear, not asked for, or
+    can't be had.
 
     Attributes
     ----------
@@ -60,13 +62,13 @@ class Truth:
         flops: float,
         subsets: int,
         split: bool,
-        check: bool,
         *,
+        always_check: bool,
         rng: np.random.Generator,
     ) -> "Truth":
         """Each part that takes no more than `flops` operations; `subsets` of each size.
 
-        The check is made however much it takes where `check` is true.
+        The check is made however much it takes where `always_check` is true.
         """
         subset_rng, check_rng, split_rng = rng.spawn(3)
         n = len(trajectory.objective.samples)
@@ -86,9 +88,8 @@ class Truth:
                 for percent in PERCENTS
             }
         checked, unchecked = None, TOO_DEAR
-        if check or paid(min(CHECKED, n)):
-            checked = _check(trajectory, query, truth, check_rng)
-            unchecked = "" if checked else OVERFLOWS
+        if always_check or paid(min(CHECKED, n)):
+            checked, unchecked = _check(trajectory, query, truth, check_rng)
         epochs = len(trajectory.schedule) / trajectory.schedule.steps_per_epoch
         some, parts = min(SPLIT, n), None
         # Without a check influence may overflow.
@@ -105,7 +106,7 @@ class Truth:
                 "correlation": self.check.correlation,
                 "relative_error": self.check.relative_error,
             }
-        else:
+        if self.unchecked:
             found["unchecked"] = self.unchecked
         if self.split is not None:
             found["error_split"] = {
@@ -120,11 +121,16 @@ def _check(
     query: Samples,
     truth: Float[np.ndarray, " n_train"] | None,
     rng: np.random.Generator,
-) -> Smoothness | None:
-    """None where influence overflows."""
+) -> tuple[Smoothness | None, str]:
+    """The check, or None and why there is none."""
     direction = query_gradient(trajectory.objective, trajectory.final, query)
     values = sgd_influence(trajectory, direction)
     if not torch.isfinite(values).all():
-        return None
+        return None, OVERFLOWS
     estimates = values.double().cpu().numpy()
-    return smoothness(trajectory, query, estimates, rng=rng, count=CHECKED, truth=truth)
+    try:
+        found = smoothness(trajectory, query, estimates, rng=rng, count=CHECKED, truth=truth)
+    except ValueError as error:  # a run without one of the rows diverged
+        return None, f"without one of {CHECKED} rows {error}"
+    told = math.isfinite(found.correlation)
+    return found, "" if told else "all changes or all estimates are equal"

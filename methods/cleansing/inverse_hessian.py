@@ -10,15 +10,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bench.models.layers import Layer, Pass
-from bench.models.stack import ROWS, unflatten
+from bench.models.layers import Convolution, Layer, Pass
+from bench.models.stack import at_a_time, unflatten
 from bench.models.trajectory import Objective
 from bench.tasks.base import Unsupported
 
 Product = Callable[[Float[Tensor, " p"]], Float[Tensor, " p"]]
 
 ROWS_AT_ONCE = 4096
-"""Rows whose graph stays in memory from one Hessian product to the next."""
+"""Rows whose passes stay in memory from one Hessian product to the next."""
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,8 @@ def _written_out(
 ) -> Product:
     """By R{}: half the time of autograd's for convolutions, as much for small linear layers."""
     own = list(unflatten(objective.module, flat).values())
-    some = ROWS if objective.samples.inputs.ndim > 2 else len(rows)
+    convolved = any(isinstance(layer, Convolution) for layer in layers)
+    some = at_a_time(objective.samples.inputs) if convolved else max(len(rows), 1)
     passes = [
         Pass.of(
             layers,

@@ -2,6 +2,7 @@
 
 import base64
 import itertools
+import math
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,7 +17,7 @@ from matplotlib.text import Text
 
 from bench import board
 from bench.board import figure_cleansing, figure_costs, figure_exhibits
-from bench.board.checks import METRIC, REMEDY, UNKNOWN, check_lines, verdict
+from bench.board.checks import LONGEST, METRIC, REMEDY, UNKNOWN, check_lines, verdict
 from bench.board.figure_costs import Point
 from bench.board.figure_error_split import PARTS, error_split, mean_bars
 from bench.board.figure_mislabels import gain_against_auc, rank_correlation
@@ -382,10 +383,13 @@ def test_a_problem_that_was_not_checked_is_named(make: Make):
     assert "1 seed)" in other
 
 
-@pytest.mark.parametrize(("reason", "told"), [("\x1b it is dear", " it is dear"), (3, UNKNOWN)])
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [("\x1b it is dear", " it is dear"), (3, UNKNOWN), ("a" * 999, " " + "a" * LONGEST)],
+)
 def test_why_a_problem_was_not_checked(make: Make, reason: Any, told: str):
     """In the words of the first record that tells, which steer no terminal."""
-    record = cleansing(make, details={"unchecked": reason})
+    record = cleansing(make, details={"unchecked": reason, **check(math.nan)})
     (line,) = check_lines([replace(record, metrics={**record.metrics, METRIC: {}})])
     assert line.endswith(told)
     assert "\x1b" not in line

@@ -28,9 +28,9 @@ def test_a_run_is_replayed_unless_it_was_just_trained(
     assert kept.trajectory is not None
     assert torch.equal(trained.trajectory.snapshots, kept.trajectory.snapshots)
     replayed = []
-    whole = Trajectory._first_difference
+    whole = Trajectory._difference
     monkeypatch.setattr(
-        Trajectory, "_first_difference", lambda run: (replayed.append(run), whole(run))[1]
+        Trajectory, "_difference", lambda run: (replayed.append(run), whole(run))[1]
     )
     trained.trajectory.verify()
     assert not replayed

@@ -96,6 +96,13 @@ def test_what_is_left_to_autograd():
         nn.Sequential(nn.Conv2d(2, 2, 3, bias=False)),
         nn.Sequential(nn.BatchNorm2d(2, affine=False)),
         nn.Sequential(conv, nn.Sigmoid()),
+        nn.Sequential(conv, nn.Tanh(), conv),
+        nn.Sequential(conv, nn.Linear(2, 2)),
+        nn.Sequential(nn.Flatten(), conv, nn.Linear(2, 2)),
+        nn.Sequential(conv, nn.Flatten(2), nn.Linear(4, 2)),
+        nn.Sequential(type("Twice", (nn.Conv2d,), {})(2, 2, 3)),
+        nn.Sequential(type("Twice", (nn.MaxPool2d,), {})(2)),
+        type("Twice", (nn.Sequential,), {})(conv),
         conv,
     ):
         assert layers_of(module.eval()) is None

@@ -99,3 +99,18 @@ def test_rows_of_torch_func_are_torchs():
         found = vmap(grad(loss), (None, 0))(own, images("drawn"))
     for name in own:
         torch.testing.assert_close(found[name], expected[name])
+
+
+def test_what_isnt_wrapped_goes_torchs_way_too():
+    """A gradient by parameters of which the pooled images are none; images by their keyword."""
+    module = nn.Sequential(nn.MaxPool2d(2), nn.Flatten(), nn.Linear(48, 3))
+    weight, x = module[2].weight.detach(), images("drawn")
+
+    def loss(own: torch.Tensor) -> torch.Tensor:
+        return functional_call(module, {"2.weight": own}, (x,)).square().sum()
+
+    with quick_pooling():
+        found = grad(loss)(weight)
+        torch.max_pool2d(input=x.requires_grad_(), kernel_size=2).sum().backward()
+    torch.testing.assert_close(found, grad(loss)(weight))
+    assert x.grad is not None

@@ -1,5 +1,7 @@
 import pytest
 import torch
+from torch import nn
+from torch.autograd import forward_ad
 from torch.func import functional_call
 
 from bench.models.convolutional import VGG
@@ -73,3 +75,39 @@ def test_unflatten_undoes_flatten():
     copied = with_parameters(module, flatten(module) + 1)
     assert torch.equal(flatten(copied), flatten(module) + 1)
     assert not copied.training
+
+
+def plain(*layers: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 2, 3), *layers, nn.Flatten(), nn.LazyLinear(2))
+
+
+@pytest.mark.parametrize("what", ["strided", "nan", "own batch", "training below", "hook", "dual"])
+def test_what_the_quick_way_would_get_wrong_goes_the_other(what):
+    """Parameters that don't lie side by side, NaN, rows that depend on each other, onlookers."""
+    norm = nn.BatchNorm2d(2, track_running_stats=what != "own batch")
+    module = plain(norm) if what in ("own batch", "training below") else plain(nn.MaxPool2d(2))
+    inputs = torch.randn(2 * ROWS + 2, 1, 6, 6)
+    module(inputs)
+    module.eval()
+    flats = torch.stack([flatten(module), 2 * flatten(module)])
+    if what == "strided":
+        flats = torch.stack(list(flats), 1).T
+        assert not flats.is_contiguous()
+    if what == "nan":
+        inputs[0, 0, 0, 0] = torch.nan
+    norm.train(what == "training below")
+    seen = []
+    if what == "hook":
+        module.register_forward_hook(lambda *_: seen.append(1))
+    each = [unflatten(module, flat) for flat in flats]
+    with torch.no_grad():
+        expected = torch.stack([functional_call(module, own, (inputs,)) for own in each])
+    seen.clear()
+    if what == "dual":
+        with forward_ad.dual_level():
+            moved = forward_ad.make_dual(flats, torch.ones_like(flats))
+            assert forward_ad.unpack_dual(outputs(module, moved, inputs)).tangent is not None
+    found = outputs(module, flats, inputs)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6, equal_nan=True)
+    assert found.isnan().any() == (what == "nan")
+    assert bool(seen) == (what == "hook")

@@ -15,6 +15,7 @@ from bench.models.sgd import SGD
 from bench.models.weight_decay import CrossValidated
 from bench.scores.retraining import Curve
 from bench.seeding import stream
+from bench.tasks import cleansing_truth
 from bench.tasks.base import Unsupported
 from bench.tasks.cleansing import (
     Cleansing,
@@ -280,6 +281,28 @@ def test_influence_is_checked_wherever_removals_train():
     nothing = scored(made(CleansingSetting(truth_flops=0.0, removals="rows 0")), values)
     assert "check" not in nothing.details
     assert nothing.details["unchecked"] == nothing.values["check_correlation"].note == TOO_DEAR
+
+
+@pytest.mark.parametrize("what", ["diverges", "alike"])
+def test_why_the_check_says_nothing(monkeypatch, what):
+    """A run without a row that diverges fails no cell; changes all alike don't correlate."""
+    real = cleansing_truth.smoothness
+
+    def smoothness(*args, **options):
+        if what == "diverges":
+            raise ValueError("training diverged at step 7")
+        found = real(*args, **options)
+        return replace(found, changes=np.zeros(len(found.rows)))
+
+    monkeypatch.setattr("bench.tasks.cleansing_truth.smoothness", smoothness)
+    found = scored(made(), np.arange(90.0))
+    told = {
+        "diverges": "without one of 15 rows training diverged at step 7",
+        "alike": "all changes or all estimates are equal",
+    }[what]
+    assert found.details["unchecked"] == told
+    assert math.isfinite(found.values["kendall_tau"].value)
+    assert math.isnan(found.values["check_correlation"].value)
 
 
 def test_the_weight_decay_is_in_the_details():

@@ -102,7 +102,7 @@ def summary(suite: Path, metrics: Sequence[str] = ()) -> str:
     return "\n\n".join(filter(None, [text, "\n".join(check_lines(records))]))
 
 
-def checks(suite: Path) -> str:
+def trust(suite: Path) -> str:
     """Whether influence is trusted, a line a problem; empty where no task of the suite asks."""
     from bench.board.checks import check_lines
     from bench.board.rows import current

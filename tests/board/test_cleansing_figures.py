@@ -406,9 +406,12 @@ def test_the_page_has_the_checks(make: Make, tmp_path: Path):
 
 
 def test_the_summary_ends_with_the_checks(make: Make, tmp_path: Path):
-    """After the table; nothing where no record holds one."""
+    """After the table; nothing where no record holds one; alone as often as one asks."""
     write(cleansing(make, details=check(0.7)), tmp_path / "with")
     write(cleansing(make), tmp_path / "without")
+    for _ in range(2):
+        assert board.trust(tmp_path / "with").startswith("influence with care")
+        assert not board.trust(tmp_path / "without")
     assert board.summary(tmp_path / "with").splitlines()[-1].startswith("influence with care")
     assert "influence" not in board.summary(tmp_path / "without").splitlines()[-1].split(":")[0][:9]
 

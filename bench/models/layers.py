@@ -7,9 +7,10 @@ References
 Pearlmutter, *Fast Exact Multiplication by the Hessian*, Neural Computation 6, 1994.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -21,35 +22,34 @@ from bench.models.losses import bends, slopes
 from bench.models.max_pool import pooled, spread
 
 
-@runtime_checkable
-class Bilinear(Protocol):
+class Bilinear(ABC):
     """y = B(weight, x) + bias: what is linear in the weight and in the input."""
 
+    @abstractmethod
     def times(self, weight: Tensor, x: Tensor) -> Tensor:
         """B."""
-        ...
 
+    @abstractmethod
     def by_input(self, weight: Tensor, delta: Tensor, x: Tensor) -> Tensor:
         """The adjoint of x. `x` gives the shape."""
-        ...
 
+    @abstractmethod
     def by_weight(self, delta: Tensor, x: Tensor, weight: Tensor) -> Tensor:
         """The adjoint of the weight, which gives the shape."""
-        ...
 
+    @abstractmethod
     def two_by_input(
         self, weights: tuple[Tensor, Tensor], deltas: tuple[Tensor, Tensor], x: Tensor
     ) -> Tensor:
         """The sum of `by_input` of two pairs."""
-        ...
 
+    @abstractmethod
     def bias(self, delta: Tensor) -> Tensor:
         """The adjoint of the bias."""
-        ...
 
 
 @dataclass(frozen=True)
-class Dense:
+class Dense(Bilinear):
     """A linear layer."""
 
     def times(self, weight: Tensor, x: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ class Dense:
 
 
 @dataclass(frozen=True)
-class Convolution:
+class Convolution(Bilinear):
     """A convolution in one group, its margin of zeros."""
 
     stride: tuple[int, ...]
@@ -107,7 +107,7 @@ class Convolution:
 
 
 @dataclass(frozen=True)
-class Scale:
+class Scale(Bilinear):
     """A factor a channel: what batch norm trains, its statistics fixed."""
 
     def times(self, weight: Tensor, x: Tensor) -> Tensor:

@@ -1,21 +1,22 @@
 """Ways to solve (H + damping I) v = u, H the Hessian of a network's mean training loss."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from bench.models.chain import Chain
 from bench.models.layers import Convolution, Layer, Pass
 from bench.models.stack import at_a_time, unflatten
 from bench.models.trajectory import Objective
 from bench.tasks.base import Unsupported
 
-Product = Callable[[Float[Tensor, " p"]], Float[Tensor, " p"]]
+Product = Callable[[Float[Tensor, "*q p"]], Float[Tensor, "*q p"]]
 
 ROWS_AT_ONCE = 4096
 """Rows whose passes stay in memory from one Hessian product to the next."""
@@ -23,19 +24,18 @@ ROWS_AT_ONCE = 4096
 
 @dataclass(frozen=True)
 class Curvature:
-    """H + damping I at the parameters `flat`, the penalty of training included in H."""
+    """H at the parameters `flat`, the penalty of training included."""
 
     objective: Objective
     flat: Float[Tensor, " p"]
-    damping: float
 
     def product(
-        self, vector: Float[Tensor, " p"], rows: Int[Tensor, " b"] | None = None
-    ) -> Float[Tensor, " p"]:
-        """(H + damping I) v, with H the mean over `rows` alone where they are given."""
+        self, vectors: Float[Tensor, "*q p"], rows: Int[Tensor, " b"] | None = None
+    ) -> Float[Tensor, "*q p"]:
+        """H v for each, with H the mean over `rows` alone where they are given."""
         if rows is None:
-            return self._whole(vector) + self.damping * vector
-        return hessian_product(self.objective, self.flat, rows)(vector) + self.damping * vector
+            return self._whole(vectors)
+        return hessian_product(self.objective, self.flat, rows)(vectors)
 
     @cached_property
     def _whole(self) -> Product:
@@ -43,10 +43,10 @@ class Curvature:
         if len(rows) <= ROWS_AT_ONCE:
             return hessian_product(self.objective, self.flat, rows)
 
-        def summed(vector: Float[Tensor, " p"]) -> Float[Tensor, " p"]:
-            total = torch.zeros_like(vector)
+        def summed(vectors: Float[Tensor, "*q p"]) -> Float[Tensor, "*q p"]:
+            total = torch.zeros_like(vectors)
             for some in rows.split(ROWS_AT_ONCE):
-                part = hessian_product(self.objective, self.flat, some)(vector)
+                part = hessian_product(self.objective, self.flat, some)(vectors)
                 total += len(some) / len(rows) * part
             return total
 
@@ -57,10 +57,20 @@ class Curvature:
 class Solver(Protocol):
     """A frozen dataclass that solves (H + damping I) v = u, more or less."""
 
+    @property
+    def remedy(self) -> str:
+        """What to do where it diverges; empty where it doesn't."""
+        ...
+
     def solve(
-        self, curvature: Curvature, target: Float[Tensor, " p"], *, rng: np.random.Generator
-    ) -> Float[Tensor, " p"]:
-        """v; `target` is u."""
+        self,
+        curvature: Curvature,
+        target: Float[Tensor, " p"],
+        dampings: Sequence[float],
+        *,
+        rng: np.random.Generator,
+    ) -> Float[Tensor, "q p"]:
+        """v for each damping, not finite where it diverges; `target` is u."""
         ...
 
 
@@ -75,16 +85,26 @@ class Exact:
 
     largest: int = 5000
 
+    remedy: ClassVar[str] = ""
+
     def solve(
-        self, curvature: Curvature, target: Float[Tensor, " p"], *, rng: np.random.Generator
-    ) -> Float[Tensor, " p"]:
+        self,
+        curvature: Curvature,
+        target: Float[Tensor, " p"],
+        dampings: Sequence[float],
+        *,
+        rng: np.random.Generator,
+    ) -> Float[Tensor, "q p"]:
         p = len(target)
         if p > self.largest:
             raise Unsupported(f"{p} parameters: a Hessian is formed for {self.largest} at most")
         units = torch.eye(p, dtype=target.dtype, device=target.device)
-        matrix = torch.stack([curvature.product(unit) for unit in units])
-        solved: Tensor = torch.linalg.solve(matrix.double(), target.double())
-        return solved.to(target.dtype)
+        matrix = torch.stack([curvature.product(unit) for unit in units]).double()
+        solved = [
+            torch.linalg.solve(matrix + damping * units.double(), target.double())
+            for damping in dampings
+        ]
+        return torch.stack(solved).to(target.dtype)
 
 
 @dataclass(frozen=True)
@@ -108,13 +128,25 @@ class ConjugateGradients:
     iterations: int = 100
     tolerance: float = 1e-5
 
+    remedy: ClassVar[str] = ""
+
     def solve(
-        self, curvature: Curvature, target: Float[Tensor, " p"], *, rng: np.random.Generator
+        self,
+        curvature: Curvature,
+        target: Float[Tensor, " p"],
+        dampings: Sequence[float],
+        *,
+        rng: np.random.Generator,
+    ) -> Float[Tensor, "q p"]:
+        return torch.stack([self._solved(curvature, target, damping) for damping in dampings])
+
+    def _solved(
+        self, curvature: Curvature, target: Float[Tensor, " p"], damping: float
     ) -> Float[Tensor, " p"]:
         return conjugate_gradients(
-            curvature.product,
+            lambda v: curvature.product(v) + damping * v,
             target,
-            first=1 / (curvature.damping or 1),
+            first=1 / (damping or 1),
             iterations=self.iterations,
             tolerance=self.tolerance,
         )
@@ -125,7 +157,7 @@ class LiSSA:
     """v <- u + v - (H_S + damping I) v / scale, with a new batch S each time; then v / scale.
 
     A truncated Neumann series of the inverse. It converges where `scale` exceeds half of the
-    largest eigenvalue, and diverges below.
+    largest eigenvalue, and diverges below. All dampings take the same batches.
 
     Parameters
     ----------
@@ -146,23 +178,33 @@ class LiSSA:
     batch_size: int = 0
     scale: float = 0.0
 
+    remedy: ClassVar[str] = "raise the scale"
+
     def solve(
-        self, curvature: Curvature, target: Float[Tensor, " p"], *, rng: np.random.Generator
-    ) -> Float[Tensor, " p"]:
-        scale = self.scale or _largest_eigenvalue(curvature, target)
-        total = torch.zeros_like(target)
+        self,
+        curvature: Curvature,
+        target: Float[Tensor, " p"],
+        dampings: Sequence[float],
+        *,
+        rng: np.random.Generator,
+    ) -> Float[Tensor, "q p"]:
+        damping = target.new_tensor(dampings)[:, None]
+        largest = self.scale or _largest_eigenvalues(curvature, target, damping)
+        total = torch.zeros_like(damping * target)
         for _ in range(self.repeats):
-            v = target
+            v = target.expand_as(total)
             for _ in range(self.depth):
                 rows = _batch(curvature, self.batch_size, rng)
-                v = target + v - curvature.product(v, rows) / scale
-            total += v / scale
-        return _finite(total / self.repeats, f"LiSSA with scale {scale:.3g}: raise the scale")
+                v = target + v - (curvature.product(v, rows) + damping * v) / largest
+            total += v / largest
+        return total / self.repeats
 
 
 @dataclass(frozen=True)
 class MomentumSGD:
     """v = argmin v'(H + damping I) v / 2 - u'v by gradient descent with momentum.
+
+    All dampings take the same batches.
 
     Parameters
     ----------
@@ -184,16 +226,24 @@ class MomentumSGD:
     batch_size: int = 0
     start: Literal["query", "zero"] = "query"
 
+    remedy: ClassVar[str] = "lower the rate"
+
     def solve(
-        self, curvature: Curvature, target: Float[Tensor, " p"], *, rng: np.random.Generator
-    ) -> Float[Tensor, " p"]:
-        v = target if self.start == "query" else torch.zeros_like(target)
-        step = torch.zeros_like(target)
+        self,
+        curvature: Curvature,
+        target: Float[Tensor, " p"],
+        dampings: Sequence[float],
+        *,
+        rng: np.random.Generator,
+    ) -> Float[Tensor, "q p"]:
+        damping = target.new_tensor(dampings)[:, None]
+        step = torch.zeros_like(damping * target)
+        v = target.expand_as(step) if self.start == "query" else step
         for _ in range(self.iterations):
             rows = _batch(curvature, self.batch_size, rng)
-            step = self.momentum * step + curvature.product(v, rows) - target
+            step = self.momentum * step + curvature.product(v, rows) + damping * v - target
             v = v - self.learning_rate * step
-        return _finite(v, f"momentum SGD with rate {self.learning_rate:g}: lower the rate")
+        return v
 
 
 def hessian_product(
@@ -205,9 +255,11 @@ def hessian_product(
     """
     every = torch.arange(len(objective.samples), device=flat.device)
     chosen = every if rows is None else rows
-    if objective.layers is None:
-        return _by_autograd(objective, flat, chosen)
-    return _written_out(objective, flat, chosen, objective.layers)
+    if objective.chain is not None:
+        return _of_chain(objective, flat, chosen, objective.chain)
+    if objective.layers is not None:
+        return _of_layers(objective, flat, chosen, objective.layers)
+    return _by_autograd(objective, flat, chosen)
 
 
 def _by_autograd(
@@ -216,16 +268,37 @@ def _by_autograd(
     flats = flat.detach()[None].requires_grad_()
     mean = objective.losses(flats, rows).mean()
     (gradients,) = torch.autograd.grad(mean, flats, create_graph=True)
-    return lambda v: torch.autograd.grad(gradients[0] @ v, flats, retain_graph=True)[0][0]
+    return _one_by_one(
+        lambda v: torch.autograd.grad(gradients[0] @ v, flats, retain_graph=True)[0][0]
+    )
 
 
-def _written_out(
+def _of_chain(
+    objective: Objective, flat: Float[Tensor, " p"], rows: Int[Tensor, " b"], chain: Chain
+) -> Product:
+    """By R{}, all vectors at once."""
+    inputs, targets = objective.inputs(rows), objective.samples.targets[rows]
+    weights = flat.new_full((1, len(rows)), 1 / len(rows))
+    tape = chain.tape(flat[None], inputs.flatten(1).T[None], targets[None], weights)
+    objective.calls.forward += len(rows)
+    objective.calls.backward += len(rows)
+
+    def product(vectors: Float[Tensor, "*q p"]) -> Float[Tensor, "*q p"]:
+        several = vectors.view(-1, vectors.shape[-1])
+        objective.calls.backward += len(several) * len(rows)
+        _, curved = tape.expand(len(several)).product(several)
+        return curved.view_as(vectors).add_(vectors, alpha=objective.weight_decay)
+
+    return product
+
+
+def _of_layers(
     objective: Objective,
     flat: Float[Tensor, " p"],
     rows: Int[Tensor, " b"],
     layers: tuple[Layer, ...],
 ) -> Product:
-    """By R{}: half the time of autograd's for convolutions, as much for small linear layers."""
+    """By R{}, in half of autograd's time for convolutions."""
     own = list(unflatten(objective.module, flat).values())
     convolved = any(isinstance(layer, Convolution) for layer in layers)
     some = at_a_time(objective.samples.inputs) if convolved else max(len(rows), 1)
@@ -250,7 +323,17 @@ def _written_out(
             total = total + passed.product(direction)[1]
         return total
 
-    return product
+    return _one_by_one(product)
+
+
+def _one_by_one(product: Product) -> Product:
+    """`product` of one vector, of any number of them."""
+
+    def products(vectors: Float[Tensor, "*q p"]) -> Float[Tensor, "*q p"]:
+        several = vectors.view(-1, vectors.shape[-1])
+        return torch.stack([product(vector) for vector in several]).view_as(vectors)
+
+    return products
 
 
 def conjugate_gradients(
@@ -289,18 +372,16 @@ def _batch(curvature: Curvature, size: int, rng: np.random.Generator) -> Int[Ten
     return torch.from_numpy(rng.choice(n, size, replace=False)).to(curvature.flat.device)
 
 
-def _largest_eigenvalue(curvature: Curvature, start: Float[Tensor, " p"]) -> float:
-    """The largest in size, a little more than twenty power iterations find.
+def _largest_eigenvalues(
+    curvature: Curvature, start: Float[Tensor, " p"], damping: Float[Tensor, "q 1"]
+) -> Float[Tensor, "q 1"]:
+    """The largest of H + damping I in size, a little more than twenty power iterations find.
 
     They begin near `start`, whose own directions are those that must not diverge.
     """
-    vector = start + start.norm() / len(start) ** 0.5
+    vectors = (start + start.norm() / len(start) ** 0.5).expand(len(damping), -1)
     for _ in range(20):
-        vector = curvature.product(vector / vector.norm())
-    return 1.1 * float(vector.norm())
-
-
-def _finite(v: Float[Tensor, " p"], what: str) -> Float[Tensor, " p"]:
-    if not torch.isfinite(v).all():
-        raise FloatingPointError(f"{what}, or the damping; it diverged")
-    return v
+        units = vectors / vectors.norm(dim=1, keepdim=True)
+        vectors = curvature.product(units) + damping * units
+    largest: Tensor = vectors.norm(dim=1, keepdim=True)
+    return 1.1 * largest

@@ -1,9 +1,12 @@
 """Influence functions at the trained network: one system with its Hessian solved."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
+from jaxtyping import Float
+from torch import Tensor
 
 from bench.models.base import Capability
 from bench.models.influence import query_gradient
@@ -56,9 +59,30 @@ class KohLiang:
             raise ValueError(f"damping={self.damping}: wanted 0 or more")
 
     def explain(self, problem: CleansingProblem, *, rng: np.random.Generator) -> Influence:
+        (answer,) = self.explain_each(problem, (self.damping,), rng=rng)
+        if isinstance(answer, FloatingPointError):
+            raise answer
+        return answer
+
+    def explain_each(
+        self, problem: CleansingProblem, dampings: Sequence[float], *, rng: np.random.Generator
+    ) -> list[Influence | FloatingPointError]:
+        """What `explain` returns or raises with each damping, the systems solved together."""
         objective, final = problem.trajectory.objective, problem.trajectory.final
         query = query_gradient(objective, final, problem.validation)
-        solved = self.solver.solve(Curvature(objective, final, self.damping), query, rng=rng)
+        curvature = Curvature(objective, final)
+        solved = self.solver.solve(curvature, query, dampings, rng=rng)
+        return [
+            self._answer(problem, v) if bool(v.isfinite().all()) else self._diverged(damping)
+            for v, damping in zip(solved, dampings, strict=True)
+        ]
+
+    def _answer(self, problem: CleansingProblem, solved: Float[Tensor, " p"]) -> Influence:
+        objective, final = problem.trajectory.objective, problem.trajectory.final
         values = all_products(objective, final, solved) / len(problem.train)
-        signed = values if self.sign == "removal" else -values
-        return Influence.of(signed)
+        return Influence.of(values if self.sign == "removal" else -values)
+
+    def _diverged(self, damping: float) -> FloatingPointError:
+        remedies = " or ".join(filter(None, (self.solver.remedy, "raise the damping")))
+        name = type(self.solver).__name__
+        return FloatingPointError(f"{name} diverges with damping {damping:g}: {remedies}")

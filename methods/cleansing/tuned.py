@@ -1,7 +1,8 @@
 """Any damped method, with the damping whose advice helps the query most when it is taken."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -12,6 +13,17 @@ from bench.models.base import Capability
 from bench.models.influence import mean_losses
 from bench.tasks.base import Method
 from bench.tasks.cleansing import CleansingProblem, Influence
+
+
+@runtime_checkable
+class ManyDampings(Protocol):
+    """A method that answers for many dampings in less time than for one after the other."""
+
+    def explain_each(
+        self, problem: CleansingProblem, dampings: Sequence[float], *, rng: np.random.Generator
+    ) -> Sequence[Influence | FloatingPointError]:
+        """What `explain` returns or raises with each damping and this `rng`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -78,14 +90,28 @@ class Tuned:
     def _answers(
         self, problem: CleansingProblem, seed: int
     ) -> tuple[dict[float, Influence], list[str]]:
-        answers, refused = {}, []
-        for damping in self.dampings:
-            method: Any = replace(self.method, damping=damping)  # type: ignore[type-var]
-            try:
-                answers[damping] = method.explain(problem, rng=np.random.default_rng(seed))
-            except FloatingPointError as error:
-                refused.append(str(error))
-        return answers, refused
+        found = dict(zip(self.dampings, self._found(problem, seed), strict=True))
+        answers = {d: answer for d, answer in found.items() if isinstance(answer, Influence)}
+        return answers, [str(error) for error in found.values() if not isinstance(error, Influence)]
+
+    def _found(
+        self, problem: CleansingProblem, seed: int
+    ) -> Sequence[Influence | FloatingPointError]:
+        """What the method returns or raises with each damping."""
+        if isinstance(self.method, ManyDampings):
+            rng = np.random.default_rng(seed)
+            return self.method.explain_each(problem, self.dampings, rng=rng)
+        return [self._one(problem, damping, seed) for damping in self.dampings]
+
+    def _one(
+        self, problem: CleansingProblem, damping: float, seed: int
+    ) -> Influence | FloatingPointError:
+        method: Any = replace(self.method, damping=damping)  # type: ignore[type-var]
+        try:
+            answer: Influence = method.explain(problem, rng=np.random.default_rng(seed))
+        except FloatingPointError as error:
+            return error
+        return answer
 
     def _kept(self, answer: Influence) -> Bool[Tensor, " n_train"]:
         n = len(answer.values)

@@ -10,7 +10,6 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import ndtr, stdtr, stdtrit
-from scipy.stats import wilcoxon
 
 LEVEL = 0.95
 MOST_PAIRS = 20_000
@@ -167,6 +166,8 @@ def p_values(
 def _wilcoxon(
     differences: Float[np.ndarray, "*b u"], problem: Int[np.ndarray, " u"]
 ) -> Float[np.ndarray, "*b"]:
+    from scipy.stats import wilcoxon  # late: most of what a run without a page would import
+
     with np.errstate(invalid="ignore"):
         means = np.stack(
             [

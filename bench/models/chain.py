@@ -12,6 +12,7 @@ Pearlmutter, *Fast Exact Multiplication by the Hessian*, Neural Computation 6, 1
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -70,17 +71,17 @@ def curve_of(layer: nn.Module) -> Curve | None:
     return None
 
 
-def _backward(activation: nn.Module, delta: Tensor, z: Tensor, h: Tensor) -> Tensor:
+def by_input(activation: nn.Module, delta: Tensor, z: Tensor, h: Tensor) -> Tensor:
     """The loss's derivative by `z` from that by `h`."""
     if isinstance(activation, nn.ReLU):
-        passed: Tensor = torch.ops.aten.threshold_backward(delta, h, 0)
+        passed: Tensor = torch.ops.aten.threshold_backward.default(delta, h, 0)
         return passed
     curve = curve_of(activation)
     assert curve is not None
     return delta.mul_(curve.slope(z, h))
 
 
-def _times(weight: Float[Tensor, "n i j"], x: Float[Tensor, "n j b"]) -> Float[Tensor, "n i b"]:
+def times(weight: Float[Tensor, "n i j"], x: Float[Tensor, "n j b"]) -> Float[Tensor, "n i b"]:
     """A product a model; those with a single row or column are quicker written out."""
     if weight.shape[1] == 1:
         return (weight.transpose(1, 2) * x).sum(1, keepdim=True)
@@ -140,15 +141,16 @@ class Chain:
         zs, xs = [z], []
         for activation, (weight, bias) in zip(self.activations, others, strict=True):
             xs.append(activation(zs[-1]))
-            zs.append(_times(weight, xs[-1]).add_(bias))
-        wanted = targets.unsqueeze(1).expand(g, m, -1).flatten(0, 1)
-        delta = slopes(zs.pop(), wanted).mul_(weights.flatten(0, 1).unsqueeze(1))
+            zs.append(times(weight, xs[-1]).add_(bias))
+        end = zs.pop()
+        delta = slopes(end.view(g, m, *end.shape[1:]), targets.unsqueeze(1))
+        delta = delta.mul_(weights.unsqueeze(2)).view_as(end)
         found: list[Tensor] = []
         for i in reversed(range(len(others))):
             outer = torch.bmm(delta, xs[i].transpose(1, 2))
             found = [outer.flatten(1), delta.sum(-1), *found]
-            delta = _times(others[i][0].transpose(1, 2), delta)
-            delta = _backward(self.activations[i], delta, zs[i], xs[i])
+            delta = times(others[i][0].transpose(1, 2), delta)
+            delta = by_input(self.activations[i], delta, zs[i], xs[i])
         outer = torch.bmm(delta.view(g, -1, delta.shape[-1]), inputs.transpose(1, 2))
         return torch.cat([outer.view(g * m, -1), delta.sum(-1), *found], dim=1).view(g, m, p)
 
@@ -181,16 +183,22 @@ class Chain:
             bent.insert(0, None if curve.bend is None else curve.bend(z, h).mul_(back))
             deltas.insert(0, back.mul_(scales[0]))
         curved = bends(zs[-1], targets) * weights[:, None, None]
-        return Tape(self, flats, tuple(xs), tuple(scales), tuple(bent), tuple(deltas), ends, curved)
+        upper = tuple(weight for weight, _ in layers[1:])
+        kept = tuple(xs), tuple(scales), tuple(bent), tuple(deltas)
+        return Tape(self, flats, upper, *kept, ends, curved)
 
     def layers(self, flats: Float[Tensor, "n p"]) -> list[tuple[Tensor, Tensor]]:
         """Weight and bias of each layer, views of `flats`."""
-        widths = [n for out, into in self.sizes for n in (out * into, out)]
-        parts = flats.split(widths, dim=1)
+        # The tensor's own `split` and `unflatten` take twice as long to come to the same views.
+        parts, n = torch.split_with_sizes(flats, self._widths, 1), len(flats)
         return [
-            (weight.unflatten(1, size), bias)
+            (weight.view(n, *size), bias)
             for size, weight, bias in zip(self.sizes, parts[::2], parts[1::2], strict=True)
         ]
+
+    @cached_property
+    def _widths(self) -> list[int]:
+        return [n for out, into in self.sizes for n in (out * into, out)]
 
 
 @dataclass(frozen=True)
@@ -199,7 +207,8 @@ class Tape:
 
     Attributes
     ----------
-    chain, flats : the architecture and the parameters.
+    chain, flats : the architecture and the parameters. upper : weights of each linear layer but
+        the first.
     xs : input of each linear layer. scales : slope of each activation.
     bent : second derivative of each activation times the loss's derivative by it.
     deltas : weighted derivatives of the loss by each linear layer's output.
@@ -208,6 +217,7 @@ class Tape:
 
     chain: Chain
     flats: Float[Tensor, "n p"]
+    upper: tuple[Tensor, ...]
     xs: tuple[Tensor, ...]
     scales: tuple[Tensor, ...]
     bent: tuple[Tensor | None, ...]
@@ -222,49 +232,49 @@ class Tape:
             for delta, x in zip(self.deltas, self.xs, strict=True)
         )
 
-    def pushed(
-        self, directions: Float[Tensor, "m p"]
-    ) -> tuple[Float[Tensor, "m b"], list[Tensor], list[Tensor]]:
-        """R{} forward: derivatives of the rows' losses along `directions`, of each layer's
-        output and of each layer's input but the first's."""
-        moved = self.chain.layers(directions)
-        layers = self.chain.layers(self.flats)
-        outs: list[Tensor] = []
-        ins: list[Tensor] = []
-        for i, (weight, bias) in enumerate(moved):
-            out = torch.baddbmm(bias.unsqueeze(-1), weight, self.xs[i])
-            if i:
-                ins.append(self.scales[i - 1] * outs[-1])
-                out.baddbmm_(layers[i][0], ins[-1])
-            outs.append(out)
-        return (self.ends * outs[-1]).sum(1), outs, ins
+    def pushed(self, directions: Float[Tensor, "m p"]) -> Float[Tensor, "m b"]:
+        """Derivatives of the rows' losses along `directions`, one a model."""
+        outs, _ = self._moved(self.chain.layers(directions))
+        return (self.ends * outs[-1]).sum(1)
 
     def product(
         self, directions: Float[Tensor, "m p"]
     ) -> tuple[Float[Tensor, "m b"], Float[Tensor, "m p"]]:
         """<grad l_i, direction> of each row, and the Hessian of the weighted sum of losses times
         the direction; a direction for each model."""
-        products, outs, ins = self.pushed(directions)
         moved = self.chain.layers(directions)
-        layers = self.chain.layers(self.flats)
+        outs, ins = self._moved(moved)
         if self.curved.shape[1] == 1:
             delta = self.curved.squeeze(1) * outs[-1]
         else:
             delta = (self.curved * outs[-1].unsqueeze(1)).sum(2)
         found: list[Tensor] = []
-        for i in reversed(range(len(layers))):
+        for i in reversed(range(len(moved))):
             outer = torch.bmm(delta, self.xs[i].transpose(1, 2))
             if i:
                 outer.baddbmm_(self.deltas[i], ins[i - 1].transpose(1, 2))
             found = [outer.flatten(1), delta.sum(-1), *found]
             if i:
-                delta = torch.bmm(layers[i][0].transpose(1, 2), delta)
+                delta = torch.bmm(self.upper[i - 1].transpose(1, 2), delta)
                 delta.baddbmm_(moved[i][0].transpose(1, 2), self.deltas[i])
                 delta.mul_(self.scales[i - 1])
                 bent = self.bent[i - 1]
                 if bent is not None:
                     delta.addcmul_(bent, outs[i - 1])
-        return products, torch.cat(found, dim=1)
+        return (self.ends * outs[-1]).sum(1), torch.cat(found, dim=1)
+
+    def _moved(self, layers: list[tuple[Tensor, Tensor]]) -> tuple[list[Tensor], list[Tensor]]:
+        """R{} forward: derivatives of each layer's output, and of each layer's input but the
+        first's, as the parameters move along `layers`."""
+        outs: list[Tensor] = []
+        ins: list[Tensor] = []
+        for i, (weight, bias) in enumerate(layers):
+            out = torch.baddbmm(bias.unsqueeze(-1), weight, self.xs[i])
+            if i:
+                ins.append(self.scales[i - 1] * outs[-1])
+                out.baddbmm_(self.upper[i - 1], ins[-1])
+            outs.append(out)
+        return outs, ins
 
     def expand(self, m: int) -> "Tape":
         """The one model of this tape `m` times, no number copied."""
@@ -274,7 +284,7 @@ class Tape:
 
         flats, ends, curved = wide([self.flats, self.ends, self.curved])
         parts = wide(self.xs), wide(self.scales), wide(self.bent), wide(self.deltas)
-        return Tape(self.chain, flats, *parts, ends, curved)
+        return Tape(self.chain, flats, wide(self.upper), *parts, ends, curved)
 
     def split(self, size: int) -> "list[Tape]":
         """The models in groups of `size` that follow one another."""
@@ -285,10 +295,12 @@ class Tape:
             return list(zip(*split, strict=True)) if split else [()] * count
 
         ones = cut([self.flats, self.ends, self.curved])
-        parts = cut(self.xs), cut(self.scales), cut(self.bent), cut(self.deltas)
+        each = map(cut, (self.upper, self.xs, self.scales, self.bent, self.deltas))
         return [
-            Tape(self.chain, flats, xs, scales, bent, deltas, ends, curved)
-            for (flats, ends, curved), xs, scales, bent, deltas in zip(ones, *parts, strict=True)
+            Tape(self.chain, flats, upper, xs, scales, bent, deltas, ends, curved)
+            for (flats, ends, curved), upper, xs, scales, bent, deltas in zip(
+                ones, *each, strict=True
+            )
         ]
 
 

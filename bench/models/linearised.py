@@ -205,8 +205,7 @@ class OfChain:
         return self._weighted(products, directions), curved
 
     def pushed(self, directions: Float[Tensor, "q p"]) -> Float[Tensor, "q b"]:
-        products, _, _ = self._tape(directions).pushed(directions)
-        return self._weighted(products, directions)
+        return self._weighted(self._tape(directions).pushed(directions), directions)
 
     def _tape(self, directions: Float[Tensor, "q p"]) -> Tape:
         same = len(directions) == len(self.tape.flats)

@@ -30,9 +30,9 @@ def slopes(
     if targets.is_floating_point():
         return outputs - targets.unsqueeze(-2)
     if outputs.shape[-2] == 1:
-        return outputs.sigmoid() - targets.unsqueeze(-2)
+        return outputs.sigmoid().sub_(targets.unsqueeze(-2))
     wanted = functional.one_hot(targets, outputs.shape[-2]).transpose(-1, -2)
-    return outputs.softmax(-2) - wanted
+    return outputs.softmax(-2).sub_(wanted)
 
 
 def bends(

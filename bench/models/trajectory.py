@@ -21,9 +21,11 @@ from bench.clock import Calls
 from bench.data import Samples
 from bench.models.augmentation import Augmentation
 from bench.models.chain import Chain
+from bench.models.chain_runs import ChainRuns, Step
 from bench.models.layers import Layer, layers_of
 from bench.models.losses import row_losses
-from bench.models.optimiser import PLAIN, After, Before, Optimiser
+from bench.models.optimiser import PLAIN, After, Before, Optimiser, Plain
+from bench.models.same_bits import known, mean_gradient
 from bench.models.stack import outputs, stackable
 
 Loss = Callable[[Float[Tensor, "*m b k"], Tensor], Float[Tensor, "*m b"]]
@@ -80,7 +82,7 @@ class Objective:
 
     def inputs(self, rows: Tensor, epoch: int | None = None) -> Float[Tensor, "b *features"]:
         """Inputs of `rows`, as `losses` sees them."""
-        inputs = self.samples.inputs[rows]
+        inputs = self.samples.inputs.index_select(0, rows)
         if self.augmentation is not None and epoch is not None:
             inputs = self.augmentation(inputs, rows, epoch, self.seed)
         # Channels last in memory: convolutions and poolings of few channels take half the time.
@@ -109,10 +111,11 @@ class Objective:
         keep: Bool[Tensor, "m n"] | None = None,
     ) -> Float[Tensor, "m p"]:
         """The sum of the kept rows' gradients over the number of all `rows`, for each model."""
-        # Training and replay, with nothing left out, keep their bits: they stay autograd's. Written
-        # out, convolutions would gain nothing: they take their time themselves.
+        # Written out, convolutions would gain nothing: they take their time themselves.
+        if keep is None and len(flats) == 1 and self.chain is not None and known(self.chain):
+            return self._mean(self.chain, flats, rows, epoch)
         if keep is not None and self.chain is not None:
-            shares = keep[:, rows].to(flats.dtype) / len(rows)
+            shares = keep.index_select(1, rows).to(flats.dtype).div_(len(rows))
             found = self._written_out(flats, rows, epoch, shares)
             return found.addcmul_(flats, shares.sum(1, keepdim=True), value=self.weight_decay)
         flats = flats.detach().requires_grad_()
@@ -123,6 +126,15 @@ class Objective:
             (gradients,) = torch.autograd.grad(losses.sum() / len(rows), flats)
         return gradients
 
+    def _mean(
+        self, chain: Chain, flats: Float[Tensor, "1 p"], rows: Tensor, epoch: int
+    ) -> Float[Tensor, "1 p"]:
+        """The gradient of training and replay, with autograd's bits."""
+        self.calls.forward += len(rows)
+        self.calls.backward += len(rows)
+        inputs, targets = self.inputs(rows, epoch), self.samples.targets.index_select(0, rows)
+        return mean_gradient(chain, flats, inputs.flatten(1), targets, self.weight_decay)
+
     def _written_out(
         self, flats: Float[Tensor, "m p"], rows: Tensor, epoch: int, shares: Float[Tensor, "m b"]
     ) -> Float[Tensor, "m p"]:
@@ -130,9 +142,21 @@ class Objective:
         self.calls.forward += shares.numel()
         self.calls.backward += shares.numel()
         assert self.chain is not None
-        inputs, targets = self.inputs(rows, epoch), self.samples.targets[rows]
+        inputs, targets = self.inputs(rows, epoch), self.samples.targets.index_select(0, rows)
         one = inputs.flatten(1).T[None], targets[None], shares[None]
         return self.chain.gradients(flats[None], *one)[0]
+
+    def steps(
+        self, schedule: "Schedule", steps: range, kept: Float[Tensor, "m n"]
+    ) -> Iterator[Step]:
+        """What runs in step see of the rows, counted."""
+        for t in steps:
+            rows = schedule.batch(t)
+            inputs = self.inputs(rows, schedule.epoch(t)).flatten(1)
+            targets = self.samples.targets.index_select(0, rows)
+            self.calls.forward += len(kept) * len(rows)
+            self.calls.backward += len(kept) * len(rows)
+            yield Step(inputs, targets, kept.index_select(1, rows), schedule.rates[t])
 
     def outputs(
         self, flats: Float[Tensor, "m p"], inputs: Float[Tensor, "b *features"]
@@ -336,8 +360,8 @@ class Trajectory:
         finals = []
         for part in keep.split(max(together, 1)):
             starts = After(*(value.expand(len(part), *value.shape[1:]) for value in start))
-            left = self._end(starts, range(since, back), part)
-            finals.append(self._end(left, range(back, end), torch.ones_like(part)).theta)
+            left = self._left(starts, range(since, back), part)
+            finals.append(self._left(left, range(back, end), torch.ones_like(part)).theta)
         return torch.cat(finals)
 
     @property
@@ -355,6 +379,17 @@ class Trajectory:
         """Where the runs from `start` are after `steps`."""
         passed = descend(self.objective, self.schedule, start, steps, keep, self.optimiser)
         return deque(passed, maxlen=1).pop() if steps else start
+
+    def _left(self, start: After, steps: range, keep: Bool[Tensor, "m n_train"]) -> After:
+        """Where the runs on the kept rows are after `steps`."""
+        objective, schedule = self.objective, self.schedule
+        if objective.chain is not None and type(self.optimiser) is Plain:
+            runs = ChainRuns.of(objective.chain, start.theta, objective.weight_decay)
+            found = runs.descend(objective.steps(schedule, steps, keep.to(start.theta.dtype)))
+            if finite(found):
+                return After(found, start.state)
+        # Once more, step by step, where one diverged: that tells where.
+        return self._end(start, steps, keep)
 
     def _replay_back(self, start: After, steps: range) -> Iterator[Stretch]:
         """Stretches of `steps` from the last to the first, in pieces that fit the memory."""

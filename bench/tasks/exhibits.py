@@ -89,8 +89,8 @@ class Exhibits:
     def _looks(self, train: Samples, rows: list[int]) -> Iterator[dict[str, Any]]:
         if self.columns:
             of_text = is_text(self.columns, self.values)
-            for j in rows:
-                yield {"text": words(self, j) if of_text else telling(self, j)}
+            texts = [words(self, j) for j in rows] if of_text else telling(self, rows)
+            yield from ({"text": text} for text in texts)
         else:
             for j in rows:
                 yield {"picture": packed(train.inputs[j].numpy())}
@@ -109,26 +109,28 @@ def words(exhibits: Exhibits, row: int) -> str:
     return _joined([exhibits.columns[i].name for i in order[: 2 * TELLING] if values[i]], " ")
 
 
-def telling(exhibits: Exhibits, row: int) -> str:
-    """The columns in which a row is rarest, as `education=Masters, hours-per-week=60`.
+def telling(exhibits: Exhibits, rows: list[int]) -> list[str]:
+    """The columns in which each row is rarest, as `education=Masters, hours-per-week=60`.
 
     Rare is what few training rows share: a category, or a number as far from the median.
     """
-    rarity = [_shared(column, of, row) for column, of in _columns(exhibits)]
-    order = np.argsort(rarity, kind="stable")[:TELLING]
-    values = exhibits.values[row].tolist()
-    return _joined([_text(exhibits.columns[i], values[i]) for i in order], ", ")
+    columns = zip(exhibits.columns, exhibits.values.T, strict=True)
+    rarity = np.stack([_shared(column, values, rows) for column, values in columns], axis=1)
+    told = []
+    for row, own in zip(rows, rarity, strict=True):
+        order, values = np.argsort(own, kind="stable")[:TELLING], exhibits.values[row].tolist()
+        told.append(_joined([_text(exhibits.columns[i], values[i]) for i in order], ", "))
+    return told
 
 
-def _columns(exhibits: Exhibits) -> Iterator[tuple[Column, Float[np.ndarray, " n_train"]]]:
-    yield from zip(exhibits.columns, exhibits.values.T, strict=True)
-
-
-def _shared(column: Column, values: Float[np.ndarray, " n_train"], row: int) -> float:
+def _shared(
+    column: Column, values: Float[np.ndarray, " n_train"], rows: list[int]
+) -> Float[np.ndarray, " r"]:
+    """The share of training rows that are as each of `rows`, or as far out."""
     if column.levels:
-        return float((values == values[row]).mean())
+        return np.asarray((values == values[rows, None]).mean(1))
     away = np.abs(values - np.median(values))
-    return float((away >= away[row]).mean())
+    return np.asarray((away >= away[rows, None]).mean(1))
 
 
 def _text(column: Column, value: float) -> str:

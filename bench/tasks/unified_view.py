@@ -87,7 +87,7 @@ def _rows(both: Unified, problem: UnifiedProblem, query: int, most: int) -> Iter
     for place, row in enumerate(both.data.order[query, :most].tolist(), start=1):
         told = _told(problem, problem.columns.train[row], columns)
         if problem.columns.named and not told:
-            told = telling(_exhibits(problem), row)
+            (told,) = telling(_exhibits(problem), [row])
         yield _line(
             place, f"training row {row}, labelled {named[int(problem.train.targets[row])]}", told
         )

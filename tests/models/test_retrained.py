@@ -1,22 +1,28 @@
 """Runs kept in the cache are those that would be trained again."""
 
 import numpy as np
+import pytest
 import torch
 
 from bench.data import Samples
 from bench.models import retrained as module
 from bench.models import trajectory
+from bench.models.chain_runs import ChainRuns
 from bench.models.network import MLP
+from bench.models.optimiser import PLAIN, Momentum
 from bench.models.retrained import retrained
 from bench.models.sgd import SGD
 from bench.models.trajectory import Trajectory, descend
 
+move = ChainRuns.move
 
-def trained(seed=0):
+
+def trained(seed=0, optimiser=PLAIN):
     rng = np.random.default_rng(seed)
     inputs = torch.from_numpy(rng.normal(size=(24, 3))).float()
     samples = Samples(inputs, (inputs[:, 0] > 0).long(), 2)
-    return SGD(MLP((4,)), epochs=2, batch_size=8).fit(samples, rng=rng).trajectory
+    recipe = SGD(MLP((4,)), epochs=2, batch_size=8, optimiser=optimiser)
+    return recipe.fit(samples, rng=rng).trajectory
 
 
 def test_a_run_is_trained_once(monkeypatch, tmp_path):
@@ -43,15 +49,17 @@ def test_a_run_is_trained_once(monkeypatch, tmp_path):
     assert len(asked) == 9
 
 
-def test_another_arithmetic_finds_no_file(monkeypatch, tmp_path):
+@pytest.mark.parametrize("optimiser", [PLAIN, Momentum()])
+def test_another_arithmetic_finds_no_file(optimiser, monkeypatch, tmp_path):
     """One that rounds the first step otherwise trains anew; the old one finds its own again."""
     monkeypatch.setenv("EARNEST_CACHE", str(tmp_path))
     monkeypatch.setattr(module, "WORTH_KEEPING", 0)
-    run, keep = trained(), ~torch.eye(24, dtype=torch.bool)[:1]
+    run, keep = trained(optimiser=optimiser), ~torch.eye(24, dtype=torch.bool)[:1]
     for since in (0, run.last_epoch):
         first = retrained(run, keep, since)
         with monkeypatch.context() as other:
             other.setattr(trajectory, "descend", rounding_otherwise)
+            other.setattr(ChainRuns, "move", moved_otherwise)
             anew = retrained(run, keep, since)
             assert torch.equal(anew, run.retrain(keep, since))
         assert not torch.equal(anew, first)
@@ -62,6 +70,12 @@ def rounding_otherwise(*asked):
     """`descend`, whose last bit is another."""
     for step in descend(*asked):
         yield step._replace(theta=torch.nextafter(step.theta, torch.tensor(torch.inf)))
+
+
+def moved_otherwise(runs, step):
+    """`ChainRuns.move`, whose last bit is another."""
+    move(runs, step)
+    runs.biases[0].copy_(torch.nextafter(runs.biases[0], torch.tensor(torch.inf)))
 
 
 def test_a_short_run_is_not_kept(monkeypatch, tmp_path):

@@ -4,7 +4,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import hydra
@@ -14,7 +14,8 @@ from omegaconf import DictConfig
 from bench.cache import Cache, cache_root
 from bench.cell import Cell
 from bench.cli import EXIT_NONE_OK, EXIT_SOME_FAILED, EXIT_USAGE
-from bench.components import ConfigError, Shelf, did_you_mean
+from bench.components import ConfigError, Shelf, did_you_mean, target
+from bench.devices import check_device
 from bench.plan import Plan, estimate, make_plan
 from bench.progress import Progress, status_table
 from bench.record import Record, read_all, sweep_drafts
@@ -144,6 +145,7 @@ def _run_left(
     from bench.runner import run_cells  # late: a finished suite needs no workers
 
     attempts = {key: record.attempt for key, record in done.items()}
+    left = [replace(cell, device=settings.device) for cell in left]
     with Progress(len(left), plan.suite) as progress:
         try:
             return run_cells(
@@ -182,6 +184,9 @@ def _planned(settings: Settings, shelf: Shelf) -> tuple[Plan, dict[str, Record]]
     limits_of(settings)
     plan = make_plan(experiment_of(settings, shelf), shelf, Cache(cache_root()))
     folder = results_root(settings.results_dir, os.environ) / settings.suite
+    tasks = {cell.task.choice.name: target(cell.task.config) for cell in plan.cells}
+    others = [name for name, task in tasks.items() if not getattr(task, "on_gpu", False)]
+    check_device(settings.device, others)
     done = {record.key: record for record in read_all(folder)}
     return plan.shard(settings.shard, settings.n_shards), done
 

@@ -18,6 +18,7 @@ from bench.cache import Cache, cache_root
 from bench.clock import Calls, Costs, PeakMemory, Stopwatch, counted
 from bench.components import Config, ConfigError, build
 from bench.data import Data
+from bench.devices import CPU
 from bench.explainers import Explainers
 from bench.isolation import Limits, Outcome, Unsupported, Worker
 from bench.models.cached import CachedRecipe
@@ -99,6 +100,8 @@ class Cell:
     method: Component
     seed: int
     data_hash: str
+    device: str = CPU
+    """Where it runs, see `bench.devices`; no part of the key."""
 
     @cached_property
     def problem_config(self) -> dict[str, Any]:
@@ -169,7 +172,8 @@ def build_case(cell: Cell, folder: Path) -> Built:
             "folder 'fingerprints' and plan anew"
         )
     digest = sha256((canonical(cell.model.identity) + cell.model.source).encode()).hexdigest()
-    recipe = CachedRecipe(build(cell.model.config, "model"), digest, Cache(cache_root()))
+    model, cache = build(cell.model.config, "model"), Cache(cache_root())
+    recipe = CachedRecipe(model, digest, cache, cell.device)
     case = make_case(cell, data, recipe)
     _dump(case, folder / "case.pkl")
     _dump(case.problem, folder / "problem.pkl")
@@ -205,34 +209,38 @@ def explain(cell: Cell, problems: Path, answer: Path) -> Costs:
     method = build(cell.method.config, cell.method.choice.label)
     loaded = _load(problems)
     asked = loaded if isinstance(loaded, tuple) else (loaded,)
-    _warm_up_once(canonical(cell.task.config), canonical(cell.method.config))
-    explanations, costs = zip(
-        *(timed_explain(method, problem, _method_rng(cell, "explain")) for problem in asked),
-        strict=True,
-    )
+    _warm_up_once(canonical(cell.task.config), canonical(cell.method.config), cell.device)
+    answers = [
+        timed_explain(method, problem, _method_rng(cell, "explain"), cell.device)
+        for problem in asked
+    ]
+    explanations, costs = zip(*answers, strict=True)
     _dump(explanations, answer)
     return _sum(costs)
 
 
-def warm_up(task: Any, method: Any) -> None:
+def warm_up(task: Any, method: Any, device: str = CPU) -> None:
     """One answer to the tiny problem, so that imports and compilation come before the clock."""
     with contextlib.suppress(Exception):  # whatever is wrong shows on the real problem
-        method.explain(task.tiny(), rng=np.random.default_rng(0))
+        tiny = task.tiny() if device == CPU else task.tiny().to(device)
+        method.explain(tiny, rng=np.random.default_rng(0))
 
 
 @lru_cache
-def _warm_up_once(task: str, method: str) -> None:
+def _warm_up_once(task: str, method: str, device: str) -> None:
     """In a process that answers for the method again and again, its first time is enough."""
-    warm_up(build(json.loads(task), "task"), build(json.loads(method), "method"))
+    warm_up(build(json.loads(task), "task"), build(json.loads(method), "method"), device)
 
 
-def timed_explain(method: Any, problem: Any, rng: np.random.Generator) -> tuple[Any, Costs]:
+def timed_explain(
+    method: Any, problem: Any, rng: np.random.Generator, device: str = CPU
+) -> tuple[Any, Costs]:
     """(explanation, what it took)."""
     model = getattr(problem, "model", None)
     calls = model.calls if model is not None else Calls()
     before = calls.copy()
     with counted(getattr(model, "module", None), calls):
-        memory, watch = PeakMemory(), Stopwatch()
+        memory, watch = PeakMemory(), Stopwatch(device)
         explanation = method.explain(problem, rng=rng)
         seconds, cpu_seconds = watch.read()
     return explanation, Costs(seconds, cpu_seconds, memory.read(), calls.since(before))
@@ -317,7 +325,7 @@ def _record(
         source=cell.source,
         traceback=outcome.traceback,
         log=outcome.log,
-        **where(),
+        **where(cell.device),
     )
     if costs is None:
         return record

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from bench.devices import device_name
 from bench.record import canonical
 
 
@@ -21,7 +22,6 @@ def _machine() -> dict[str, Any]:
     environment = sha256(canonical(versions).encode()).hexdigest()[:12]
     commit, dirty = _commit()
     return {
-        "device": "cpu",
         "hardware": hardware,
         "environment": environment,
         "versions": versions,
@@ -30,9 +30,10 @@ def _machine() -> dict[str, Any]:
     }
 
 
-def where() -> dict[str, Any]:
-    """Where and when a cell ran: the machine, the versions, the commit, the time."""
-    return {**_machine(), "started": datetime.now(UTC).isoformat(timespec="milliseconds")}
+def where(device: str) -> dict[str, Any]:
+    """Where and when a cell ran: device and machine, the versions, the commit, the time."""
+    started = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return {**_machine(), "device": device_name(device), "started": started}
 
 
 def _version(name: str) -> str:

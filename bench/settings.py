@@ -10,6 +10,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from bench.components import ConfigError, Shelf, did_you_mean
+from bench.devices import CPU
 from bench.isolation import Limits
 from bench.plan import BLOCK_KEYS, Experiment
 
@@ -43,6 +44,7 @@ class Settings:
     jobs: int = 0
     seconds: float = 600.0
     memory: float = 6.0
+    device: str = CPU
     resume: Any = "missing"
     shard: int = 0
     n_shards: int = 1

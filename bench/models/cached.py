@@ -8,6 +8,7 @@ import numpy as np
 
 from bench.cache import Arrays, Cache
 from bench.data import Samples
+from bench.devices import CPU, device_name
 from bench.models.base import Capability, Model, StorableRecipe
 from bench.models.network import Network
 from bench.seeding import name_of
@@ -19,13 +20,15 @@ class CachedRecipe:
 
     Attributes
     ----------
-    recipe : what trains. digest : of its configuration and source. seconds : how long each
+    recipe : what trains. digest : of its configuration and source. device : where it trains; a
+        kind of GPU rounds in its own way, and has models of its own. seconds : how long each
         call of `fit` took, cached or not.
     """
 
     recipe: StorableRecipe
     digest: str
     cache: Cache
+    device: str = CPU
     seconds: list[float] = field(default_factory=list)
 
     @property
@@ -35,6 +38,8 @@ class CachedRecipe:
     def fit(self, samples: Samples, *, rng: np.random.Generator) -> Model:
         start = time.perf_counter()
         named = f"{self.digest} {samples.fingerprint} {name_of(rng)}"
+        if self.device != CPU:
+            named, samples = f"{named} {device_name(self.device)}", samples.to(self.device)
         digest = sha256(named.encode()).hexdigest()
         trained = False
 

@@ -45,7 +45,7 @@ class Subsets:
         # The first run keeps all rows: the same program as the others, hence the same round-off.
         keep = torch.from_numpy(~np.vstack([np.zeros((1, n), dtype=bool), removed]))
         found = changes(trajectory.objective, retrained(trajectory, keep), query)
-        return cls(removed, found.double().numpy())
+        return cls(removed, found.double().cpu().numpy())
 
     def __str__(self) -> str:
         """For a note beside a score; a small percentage of few rows is one row."""

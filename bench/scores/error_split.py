@@ -96,4 +96,4 @@ def split_error(
         sgd_influence(trajectory, direction)[chosen],
         sgd_influence(trajectory, direction, "none")[chosen],
     )
-    return ErrorSplit(*(values.double().numpy() for values in found))
+    return ErrorSplit(*(values.double().cpu().numpy() for values in found))

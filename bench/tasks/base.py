@@ -116,7 +116,9 @@ class Task(Protocol):
 
     `Setting` is the task's frozen dataclass of what changes the problem; its class attribute
     `shown` names the fields that stand in every table. `metrics` are its scores (the first is
-    the headline), `accepts` the kinds of target (`classes`, `number`) it has cases for.
+    the headline), `accepts` the kinds of target (`classes`, `number`) it has cases for. One
+    whose problems can live on a GPU, where its recipe trains there, says `on_gpu = True`; its
+    tiny problem has `to(device)`.
     """
 
     name: ClassVar[str]

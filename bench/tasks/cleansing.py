@@ -24,6 +24,7 @@ from bench.data import (
     split,
     wrong_labels,
 )
+from bench.devices import CPU
 from bench.models.base import Model, Recipe
 from bench.models.network import MLP, Network
 from bench.models.sgd import SGD
@@ -214,6 +215,7 @@ class Cleansing:
 
     name: ClassVar[str] = "cleansing"
     version: ClassVar[int] = 3
+    on_gpu: ClassVar[bool] = True
     accepts: ClassVar[frozenset[str]] = frozenset({"classes"})
     Setting: ClassVar[type] = CleansingSetting
     metrics: ClassVar[tuple[Metric, ...]] = (
@@ -363,6 +365,9 @@ class Cleansing:
         right, validation, *held_out = _encoded(corrected(data), *rows)
         train, flipped = _training(right, data, parts.train, setting, noise_rng)
         problem = CleansingProblem(recipe.fit(train, rng=model_rng), train, validation)
+        place = problem.trajectory.final.device
+        if place.type != CPU:
+            problem, held_out = problem.to(place), [part.to(place) for part in held_out]
         # A run that the cache kept may be another processor's: influence would walk through one
         # run, and the truth train another.
         problem.trajectory.verify()

@@ -93,7 +93,7 @@ class Exhibits:
             yield from ({"text": text} for text in texts)
         else:
             for j in rows:
-                yield {"picture": packed(train.inputs[j].numpy())}
+                yield {"picture": packed(train.inputs[j].cpu().numpy())}
 
 
 def is_text(columns: tuple[Column, ...], values: Float[np.ndarray, "n c"]) -> bool:

@@ -1,0 +1,80 @@
+"""Where cells run: what can't be used is refused, and on a GPU a suite runs from end to end."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench import devices
+from bench.components import ConfigError
+from bench.devices import check_device, device_name
+from bench.record import read_all
+
+gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that torch can use")
+
+
+def gpus(count, monkeypatch):
+    """As if torch found so many."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"the card of {device}")
+
+
+def test_what_can_be_used_passes(monkeypatch):
+    check_device("cpu", ["attribution"])
+    gpus(2, monkeypatch)
+    for device in ("cuda", "cuda:0", "cuda:1"):
+        check_device(device, [])
+
+
+@pytest.mark.parametrize(
+    ("device", "others", "said"),
+    [
+        ("cuda:1", [], "torch finds 1 GPU here"),
+        ("cuda", ["companion", "attribution"], "attribution, companion: on the CPU alone"),
+        ("gpu", [], "wanted cpu, cuda"),
+        ("cuda:", [], "wanted cpu, cuda"),
+    ],
+)
+def test_what_cannot_be_used_says_so(device, others, said, monkeypatch):
+    gpus(1, monkeypatch)
+    with pytest.raises(ConfigError, match=said):
+        check_device(device, others)
+
+
+def test_no_gpu_at_all(monkeypatch):
+    gpus(0, monkeypatch)
+    with pytest.raises(ConfigError, match="device=cuda: torch finds no GPUs here"):
+        check_device("cuda", [])
+
+
+def test_names(monkeypatch):
+    """The processor needs no torch to be named."""
+    gpus(1, monkeypatch)
+    assert device_name("cuda") == "the card of cuda"
+    monkeypatch.delattr(devices, "torch")
+    assert device_name("cpu") == "cpu"
+
+
+@gpu
+@pytest.mark.parametrize("model", ["mlp_small", "{cnn: {epochs: 2}}"])
+def test_a_suite_runs_on_a_gpu(model: str, tmp_path: Path):
+    """Trained, explained and scored there; the records say so, and agree with the CPU's."""
+    setting = "{truth_flops: 1e12, flip: 0.2, random_draws: 1, error_split: true, subsets: 2}"
+    words = ["task=cleansing", "dataset=digits", f"model={model}", f"setting={setting}"]
+    words += ["method=[random,own_loss,sgd_influence,koh_liang]", "jobs=1", "page=false"]
+    taus = {}
+    for device, name in (("cuda", torch.cuda.get_device_name()), ("cpu", "cpu")):
+        command = [sys.executable, "-m", "bench", "run", *words, f"device={device}"]
+        own = {"EARNEST_CACHE": str(tmp_path / "cache")}
+        folder = tmp_path / device
+        subprocess.run(
+            [*command, f"results_dir={folder}"], env={**os.environ, **own}, check=True, timeout=300
+        )
+        records = read_all(folder / "adhoc")
+        assert {(record.status, record.device) for record in records} == {("ok", name)}
+        taus[device] = {r.key: r.scores["kendall_tau"]["value"] for r in records}
+    assert taus["cuda"] == pytest.approx(taus["cpu"], abs=0.1)

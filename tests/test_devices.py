@@ -63,7 +63,7 @@ def test_names(monkeypatch):
 @pytest.mark.parametrize("model", ["mlp_small", "{cnn: {epochs: 2}}"])
 def test_a_suite_runs_on_a_gpu(model: str, tmp_path: Path):
     """Trained, explained and scored there; the records say so, and agree with the CPU's."""
-    setting = "{truth_flops: 1e12, flip: 0.2, random_draws: 1, error_split: true, subsets: 2}"
+    setting = "{split: rows 60/40/40, flip: 0.2, random_draws: 1, error_split: true, subsets: 2}"
     words = ["task=cleansing", "dataset=digits", f"model={model}", f"setting={setting}"]
     words += ["method=[random,own_loss,sgd_influence,koh_liang]", "jobs=1", "page=false"]
     taus = {}

@@ -15,7 +15,7 @@ from bench.cache import Cache, cache_root
 from bench.cell import Cell
 from bench.cli import EXIT_NONE_OK, EXIT_SOME_FAILED, EXIT_USAGE
 from bench.components import ConfigError, Shelf, did_you_mean, target
-from bench.devices import check_device
+from bench.devices import CPU, check_device, check_present
 from bench.plan import Plan, estimate, make_plan
 from bench.progress import Progress, status_table
 from bench.record import Record, read_all, sweep_drafts
@@ -144,6 +144,9 @@ def _run_left(
 ) -> Counter[str]:
     from bench.runner import run_cells  # late: a finished suite needs no workers
 
+    check_present(settings.device)
+    # One lane for a GPU unless told otherwise: each holds the card's context and its data.
+    jobs = settings.jobs or (0 if settings.device == CPU else 1)
     attempts = {key: record.attempt for key, record in done.items()}
     left = [replace(cell, device=settings.device) for cell in left]
     with Progress(len(left), plan.suite) as progress:
@@ -151,7 +154,7 @@ def _run_left(
             return run_cells(
                 left,
                 folder,
-                jobs=settings.jobs,
+                jobs=jobs,
                 limits=limits_of(settings),
                 attempts=attempts,
                 report=progress.tick,

@@ -47,7 +47,7 @@ class Costs:
     ----------
     seconds : wall seconds.
     cpu_seconds : CPU seconds of the process, all threads.
-    peak_memory : resident bytes taken beyond those held before.
+    peak_memory : resident bytes taken beyond those held before; the processor's, also of a GPU.
     calls : what was asked of the model meanwhile.
     """
 

@@ -10,8 +10,11 @@ from bench.components import ConfigError
 CPU = "cpu"
 
 
+_GPU = re.compile(r"cuda(?::(\d+))?")
+
+
 def check_device(device: str, others: Collection[str]) -> None:
-    """Raise `ConfigError` where cells can't run on `device`.
+    """Raise `ConfigError` where such cells run on no `device`, wherever they are planned.
 
     Parameters
     ----------
@@ -20,11 +23,17 @@ def check_device(device: str, others: Collection[str]) -> None:
     """
     if device == CPU:
         return
-    found = re.fullmatch(r"cuda(?::(\d+))?", device)
-    if found is None:
+    if not _GPU.fullmatch(device):
         raise ConfigError(f"device={device!r}: wanted cpu, cuda, or cuda:1 for one of several GPUs")
     if others:
         raise ConfigError(f"device={device}: {', '.join(sorted(others))}: on the CPU alone")
+
+
+def check_present(device: str) -> None:
+    """Raise `ConfigError` where this machine has no such device."""
+    found = _GPU.fullmatch(device)
+    if found is None:
+        return
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if int(found[1] or 0) >= count:
         plural = "" if count == 1 else "s"

@@ -224,7 +224,7 @@ def attempt(function: Callable[..., Any], *args: Any) -> Outcome:
         return Outcome("memory", error_type="MemoryError", reason=str(error) or "out of memory")
     except (Exception, SystemExit) as error:
         return Outcome(
-            "failed",
+            "memory" if type(error).__name__ == "OutOfMemoryError" else "failed",  # a GPU's
             error_type=type(error).__name__,
             reason=str(error) or type(error).__name__,
             traceback=traceback.format_exc(),

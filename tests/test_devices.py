@@ -10,7 +10,8 @@ import torch
 
 from bench import devices
 from bench.components import ConfigError
-from bench.devices import check_device, device_name
+from bench.devices import check_device, check_present, device_name
+from bench.isolation import attempt
 from bench.record import read_all
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that torch can use")
@@ -26,14 +27,14 @@ def gpus(count, monkeypatch):
 def test_what_can_be_used_passes(monkeypatch):
     check_device("cpu", ["attribution"])
     gpus(2, monkeypatch)
-    for device in ("cuda", "cuda:0", "cuda:1"):
+    for device in ("cpu", "cuda", "cuda:0", "cuda:1"):
         check_device(device, [])
+        check_present(device)
 
 
 @pytest.mark.parametrize(
     ("device", "others", "said"),
     [
-        ("cuda:1", [], "torch finds 1 GPU here"),
         ("cuda", ["companion", "attribution"], "attribution, companion: on the CPU alone"),
         ("gpu", [], "wanted cpu, cuda"),
         ("cuda:", [], "wanted cpu, cuda"),
@@ -45,10 +46,20 @@ def test_what_cannot_be_used_says_so(device, others, said, monkeypatch):
         check_device(device, others)
 
 
-def test_no_gpu_at_all(monkeypatch):
-    gpus(0, monkeypatch)
-    with pytest.raises(ConfigError, match="device=cuda: torch finds no GPUs here"):
-        check_device("cuda", [])
+def test_a_gpu_that_is_not_here(monkeypatch):
+    """It can be planned for, and not run on."""
+    for count, device, said in ((1, "cuda:1", "1 GPU here"), (0, "cuda", "no GPUs here")):
+        gpus(count, monkeypatch)
+        check_device(device, [])
+        with pytest.raises(ConfigError, match=f"device={device}: torch finds {said}"):
+            check_present(device)
+
+
+def test_a_gpu_whose_memory_is_full_is_out_of_memory():
+    def fill():
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    assert attempt(fill).status == "memory"
 
 
 def test_names(monkeypatch):

@@ -21,6 +21,8 @@ def command_of(record: Record) -> str:
     "earnest run suite=s task=cleansing 'setting={flip:0.1}' method=random seed=0"
     """
     chosen = {"suite": record.suite, **{a: record.choices[a] for a in AXES if a in record.choices}}
+    if record.device != "cpu":
+        chosen["device"] = "cuda"
     words = (f"{axis}={hydra_text(value)}" for axis, value in chosen.items())
     return " ".join(["earnest run", *map(shlex.quote, words)])
 

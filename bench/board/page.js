@@ -165,7 +165,7 @@ function seedWashed(r) {
 
 function seedDetails(r) {
   const facts = {
-    reason: r.reason, ...r.settings, started: r.started, hardware: r.hardware, commit: r.commit,
+    reason: r.reason, ...r.settings, started: r.started, device: r.device, hardware: r.hardware, commit: r.commit,
     seconds: listed(r.seconds), calls: listed(r.calls), "peak memory": r.peak_memory && `${(r.peak_memory / 2 ** 20).toFixed(1)} MiB`, key: r.key,
   };
   const list = element("dl");

@@ -38,7 +38,7 @@ MAIN = 4
 PAYLOAD = (
     *("key", "task", "setting", "settings", "dataset", "model", "method", "method_version"),
     *("seed", "status", "reason", "scores", "seconds", "calls", "peak_memory", "started"),
-    *("hardware", "commit", "dirty"),
+    *("device", "hardware", "commit", "dirty"),
 )
 
 
@@ -243,13 +243,18 @@ def _where(records: Sequence[Record]) -> dict[str, str]:
     commits = sorted(
         {f"{r.commit[:12]}{' (changed)' if r.dirty else ''}" for r in records if r.commit}
     )
-    machines = sorted({r.hardware for r in records if r.hardware})
+    machines = sorted({_machine(r) for r in records if r.hardware})
     return {
         "run": " to ".join(dict.fromkeys((started[0], started[-1]))) if started else "",
         "commit": ", ".join(commits),
         "machine": ", ".join(machines),
         "mixed": "yes" if len(machines) > 1 else "",
     }
+
+
+def _machine(record: Record) -> str:
+    """What a cell ran on, its GPU first where it had one."""
+    return " on ".join([record.device] * (record.device != "cpu") + [record.hardware])
 
 
 def _payload(suite: str, records: Sequence[Record], table: pd.DataFrame) -> str:

@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from bench.models.forward_only import hooked
 from bench.models.losses import bends, slopes
 from bench.models.smoothing import SmoothedReLU
 
@@ -113,6 +114,9 @@ class Chain:
             layers = layers[1:]
         linear, between = layers[::2], layers[1::2]
         if len(linear) != len(between) + 1 or any(curve_of(layer) is None for layer in between):
+            return None
+        # A hook may change what an activation gives; a layer used twice has one set of weights.
+        if any(map(hooked, between)) or len(set(map(id, linear))) < len(linear):
             return None
         sizes = []
         for layer in linear:

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from bench.data import Samples
 from bench.models.chain import Chain
 
 aten = torch.ops.aten
@@ -18,9 +19,15 @@ Backward = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(derivative by the output h, input z, h) -> derivative by z."""
 
 
-def known(chain: Chain) -> bool:
-    """Whether `mean_gradient` knows each activation's own way back."""
-    return all(_way_back(activation) is not None for activation in chain.activations)
+def known(chain: Chain, samples: Samples) -> bool:
+    """Whether `mean_gradient` has autograd's answer on these rows: it knows each activation's own
+    way back, and checks no target itself."""
+    if any(_way_back(activation) is None for activation in chain.activations):
+        return False
+    targets, classes = samples.targets, max(chain.sizes[-1][0], 2)
+    if targets.is_floating_point():
+        return targets.dtype == samples.inputs.dtype
+    return len(targets) > 0 and bool(targets.min() >= 0) and bool(targets.max() < classes)
 
 
 def mean_gradient(
@@ -42,7 +49,9 @@ def mean_gradient(
     found: list[Tensor] = []
     for i in reversed(range(len(layers))):
         outer = torch.bmm(hs[i].transpose(1, 2), delta).transpose(1, 2)
-        found = [outer.reshape(1, -1), delta.sum(1), *found]
+        # Autograd sums over no axis of one row: a sum would turn -0 into 0.
+        bias = delta.squeeze(1) if len(inputs) == 1 else delta.sum(1)
+        found = [outer.reshape(1, -1), bias, *found]
         if i:
             back = _way_back(chain.activations[i - 1])
             assert back is not None
@@ -78,8 +87,7 @@ def _way_back(activation: nn.Module) -> Backward | None:
     if type(activation) is nn.Tanh:
         return lambda delta, z, h: aten.tanh_backward.default(delta, h)
     if type(activation) is nn.GELU:
-        form = activation.approximate
-        return lambda delta, z, h: aten.gelu_backward.default(delta, z, approximate=form)
+        return lambda delta, z, h: aten.gelu_backward.default(delta, z)
     if type(activation) is nn.Softplus:
         beta, limit = activation.beta, activation.threshold
         return lambda delta, z, h: aten.softplus_backward.default(delta, z, beta, limit)

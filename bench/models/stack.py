@@ -36,9 +36,12 @@ def unflatten(module: nn.Module, flats: Float[Tensor, "*m p"]) -> dict[str, Floa
 
 def stackable(module: nn.Module) -> bool:
     """Whether `outputs` steps all models as one; otherwise they are called one by one."""
-    return isinstance(module, nn.Sequential) and all(
-        isinstance(layer, (nn.Flatten, nn.Linear, *_ELEMENTWISE)) for layer in module
-    )
+    if not isinstance(module, nn.Sequential):
+        return False
+    linear = [layer for layer in module if isinstance(layer, nn.Linear)]
+    others = [layer for layer in module if not isinstance(layer, nn.Linear)]
+    known = all(isinstance(layer, (nn.Flatten, *_ELEMENTWISE)) for layer in others)
+    return known and len(set(map(id, linear))) == len(linear)
 
 
 def outputs(
@@ -106,7 +109,9 @@ def _layer_by_layer(
 ) -> Float[Tensor, "m b k"]:
     m = len(next(iter(parameters.values())))
     hidden = inputs.flatten(1).expand(m, -1, -1)
-    for name, layer in module.named_children():
+    # Not `named_children`: it names an activation that is used twice once.
+    assert isinstance(module, nn.Sequential)
+    for name, layer in zip(module._modules, module, strict=True):
         if isinstance(layer, nn.Linear):
             weight, bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"]
             hidden = torch.baddbmm(bias.unsqueeze(1), hidden, weight.transpose(1, 2))

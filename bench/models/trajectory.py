@@ -99,6 +99,12 @@ class Objective:
         return Chain.of(self.module) if self.loss is row_losses else None
 
     @cached_property
+    def _same_bits(self) -> Chain | None:
+        """The chain where a step of training can be written out with autograd's bits."""
+        found = self.chain is not None and known(self.chain, self.samples)
+        return self.chain if found else None
+
+    @cached_property
     def layers(self) -> tuple[Layer, ...] | None:
         """The network as layers whose derivatives are written out, where it is a sequence."""
         return layers_of(self.module) if self.loss is row_losses else None
@@ -112,8 +118,8 @@ class Objective:
     ) -> Float[Tensor, "m p"]:
         """The sum of the kept rows' gradients over the number of all `rows`, for each model."""
         # Written out, convolutions would gain nothing: they take their time themselves.
-        if keep is None and len(flats) == 1 and self.chain is not None and known(self.chain):
-            return self._mean(self.chain, flats, rows, epoch)
+        if keep is None and len(flats) == 1 and self._same_bits is not None:
+            return self._mean(self._same_bits, flats, rows, epoch)
         if keep is not None and self.chain is not None:
             shares = keep.index_select(1, rows).to(flats.dtype).div_(len(rows))
             found = self._written_out(flats, rows, epoch, shares)
@@ -147,16 +153,17 @@ class Objective:
         return self.chain.gradients(flats[None], *one)[0]
 
     def steps(
-        self, schedule: "Schedule", steps: range, kept: Float[Tensor, "m n"]
+        self, schedule: "Schedule", steps: range, keep: Bool[Tensor, "m n"]
     ) -> Iterator[Step]:
         """What runs in step see of the rows, counted."""
         for t in steps:
             rows = schedule.batch(t)
             inputs = self.inputs(rows, schedule.epoch(t)).flatten(1)
             targets = self.samples.targets.index_select(0, rows)
-            self.calls.forward += len(kept) * len(rows)
-            self.calls.backward += len(kept) * len(rows)
-            yield Step(inputs, targets, kept.index_select(1, rows), schedule.rates[t])
+            self.calls.forward += len(keep) * len(rows)
+            self.calls.backward += len(keep) * len(rows)
+            kept = keep.index_select(1, rows).to(inputs.dtype)
+            yield Step(inputs, targets, kept, schedule.rates[t])
 
     def outputs(
         self, flats: Float[Tensor, "m p"], inputs: Float[Tensor, "b *features"]
@@ -382,10 +389,12 @@ class Trajectory:
 
     def _left(self, start: After, steps: range, keep: Bool[Tensor, "m n_train"]) -> After:
         """Where the runs on the kept rows are after `steps`."""
+        if not steps:
+            return start
         objective, schedule = self.objective, self.schedule
         if objective.chain is not None and type(self.optimiser) is Plain:
             runs = ChainRuns.of(objective.chain, start.theta, objective.weight_decay)
-            found = runs.descend(objective.steps(schedule, steps, keep.to(start.theta.dtype)))
+            found = runs.descend(objective.steps(schedule, steps, keep))
             if finite(found):
                 return After(found, start.state)
         # Once more, step by step, where one diverged: that tells where.
@@ -523,8 +532,8 @@ def descend(
     keep: Bool[Tensor, "m n_train"] | None = None,
     optimiser: Optimiser = PLAIN,
 ) -> Iterator[After]:
-    """Parameters and state of `m` runs after each of `steps`: the one loop that training,
-    replay and retraining share.
+    """Parameters and state of `m` runs after each of `steps`: the loop of training and replay, and
+    of retraining but for chains by plain SGD (`bench.models.chain_runs`).
 
     Parameters
     ----------

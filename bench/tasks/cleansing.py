@@ -155,8 +155,11 @@ class CleansingProblem:
         """The problem on that device, its run of SGD run again there."""
         if not isinstance(self.model, Network):
             return self
-        train, validation = self.train.to(device), self.validation.to(device)
-        return CleansingProblem(self.model.to(device), train, validation)
+        model, validation = self.model.to(device), self.validation.to(device)
+        # The run has the training rows there already.
+        run = model.trajectory
+        train = self.train.to(device) if run is None else run.objective.samples
+        return CleansingProblem(model, train, validation)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,9 @@ Product = Callable[[Float[Tensor, "*q p"]], Float[Tensor, "*q p"]]
 ROWS_AT_ONCE = 4096
 """Rows whose passes stay in memory from one Hessian product to the next."""
 
+TOGETHER_NUMBERS = 2**18
+"""Inputs of all layers that go through a chain for the vectors of one product."""
+
 
 @dataclass(frozen=True)
 class Curvature:
@@ -59,7 +62,7 @@ class Solver(Protocol):
 
     @property
     def remedy(self) -> str:
-        """What to do where it diverges; empty where it doesn't."""
+        """What to do where it diverges."""
         ...
 
     def solve(
@@ -85,7 +88,7 @@ class Exact:
 
     largest: int = 5000
 
-    remedy: ClassVar[str] = ""
+    remedy: ClassVar[str] = "give another damping"
 
     def solve(
         self,
@@ -128,7 +131,7 @@ class ConjugateGradients:
     iterations: int = 100
     tolerance: float = 1e-5
 
-    remedy: ClassVar[str] = ""
+    remedy: ClassVar[str] = "give another damping"
 
     def solve(
         self,
@@ -178,7 +181,9 @@ class LiSSA:
     batch_size: int = 0
     scale: float = 0.0
 
-    remedy: ClassVar[str] = "raise the scale"
+    @property
+    def remedy(self) -> str:
+        return f"raise the scale of {self.scale:g}" if self.scale else "give a larger scale"
 
     def solve(
         self,
@@ -226,7 +231,9 @@ class MomentumSGD:
     batch_size: int = 0
     start: Literal["query", "zero"] = "query"
 
-    remedy: ClassVar[str] = "lower the rate"
+    @property
+    def remedy(self) -> str:
+        return f"lower the rate of {self.learning_rate:g}"
 
     def solve(
         self,
@@ -276,17 +283,20 @@ def _by_autograd(
 def _of_chain(
     objective: Objective, flat: Float[Tensor, " p"], rows: Int[Tensor, " b"], chain: Chain
 ) -> Product:
-    """By R{}, all vectors at once."""
+    """By R{}, all vectors at once where they are small: wide layers fill the cache by one."""
     inputs, targets = objective.inputs(rows), objective.samples.targets[rows]
     weights = flat.new_full((1, len(rows)), 1 / len(rows))
     tape = chain.tape(flat[None], inputs.flatten(1).T[None], targets[None], weights)
+    numbers = len(rows) * sum(into for _, into in chain.sizes)
+    together = max(1, TOGETHER_NUMBERS // numbers)
     objective.calls.forward += len(rows)
     objective.calls.backward += len(rows)
 
     def product(vectors: Float[Tensor, "*q p"]) -> Float[Tensor, "*q p"]:
         several = vectors.view(-1, vectors.shape[-1])
         objective.calls.backward += len(several) * len(rows)
-        _, curved = tape.expand(len(several)).product(several)
+        parts = several.split(together)
+        curved = torch.cat([tape.expand(len(part)).product(part)[1] for part in parts])
         return curved.view_as(vectors).add_(vectors, alpha=objective.weight_decay)
 
     return product

@@ -1,7 +1,7 @@
 """Influence functions at the trained network: one system with its Hessian solved."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -68,6 +68,8 @@ class KohLiang:
         self, problem: CleansingProblem, dampings: Sequence[float], *, rng: np.random.Generator
     ) -> list[Influence | FloatingPointError]:
         """What `explain` returns or raises with each damping, the systems solved together."""
+        for damping in dampings:
+            replace(self, damping=damping)  # which checks it
         objective, final = problem.trajectory.objective, problem.trajectory.final
         query = query_gradient(objective, final, problem.validation)
         curvature = Curvature(objective, final)
@@ -83,6 +85,5 @@ class KohLiang:
         return Influence.of(values if self.sign == "removal" else -values)
 
     def _diverged(self, damping: float) -> FloatingPointError:
-        remedies = " or ".join(filter(None, (self.solver.remedy, "raise the damping")))
-        name = type(self.solver).__name__
-        return FloatingPointError(f"{name} diverges with damping {damping:g}: {remedies}")
+        name, remedy = type(self.solver).__name__, self.solver.remedy
+        return FloatingPointError(f"{name} diverges with damping {damping:g}: {remedy}")

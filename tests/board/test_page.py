@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from bench import board
+from bench.board.command import command_of
 from bench.record import Record, write
 
 Make = Callable[..., Record]
@@ -281,3 +282,15 @@ def test_the_page_asks_for_nothing(page_file: Path):
     sources = re.findall(r'(?:src|href)="([^"]*)"', text)
     assert all(s.startswith(("data:image/svg+xml", "#", "leaderboard.csv")) for s in sources)
     assert "default-src 'none'" in text
+
+
+def test_a_gpu_is_another_machine(make: Make, tmp_path: Path):
+    """The page names it, warns of times, and gives the command that runs there."""
+    plain, on_gpu = make(seed=0), replace(make(seed=1), device="A <card>")
+    write(plain, tmp_path)
+    assert "come from several machines" not in board.publish(tmp_path).read_text()
+    write(on_gpu, tmp_path)
+    page = board.publish(tmp_path).read_text()
+    assert "A &lt;card&gt; on a machine" in page
+    assert "come from several machines" in page
+    assert command_of(on_gpu) == f"{command_of(replace(on_gpu, device='cpu'))} device=cuda"

@@ -101,12 +101,26 @@ def pictures() -> CleansingProblem:
     ],
 )
 def test_many_dampings_at_once_are_each_alone(solver, recipe, ask):
-    """The same answers, the same random batches, and the cost of the passes once."""
+    """The same answers and random batches; what is given to each is checked."""
     asked, dampings = pictures() if recipe is PICTURES else ask(recipe), (3.0, 0.1, 1.0)
     together = KohLiang(solver=solver).explain_each(asked, dampings, rng=RNG(2))
     for damping, found in zip(dampings, together, strict=True):
         alone = KohLiang(damping, solver).explain(asked, rng=RNG(2)).values
         np.testing.assert_allclose(found.values, alone, rtol=1e-3, atol=1e-4 * abs(alone).max())
+    with pytest.raises(ValueError, match="damping=-1"):
+        KohLiang(solver=solver).explain_each(asked, (0.1, -1.0), rng=RNG(2))
+
+
+def test_wide_layers_take_one_vector_after_the_other(ask, monkeypatch):
+    """The products are the same however many go through the chain at once."""
+    asked = ask(NETWORK)
+    objective, final = asked.trajectory.objective, asked.trajectory.final
+    vectors = torch.tensor(RNG(0).normal(size=(7, len(final)))).float()
+    whole = Curvature(objective, final).product(vectors)
+    for numbers in (1, 3 * 60 * 8):
+        monkeypatch.setattr(inverse_hessian, "TOGETHER_NUMBERS", numbers)
+        parts = Curvature(objective, final).product(vectors)
+        torch.testing.assert_close(parts, whole, rtol=1e-5, atol=1e-6)
 
 
 def test_where_some_dampings_diverge_the_others_answer(ask):
@@ -114,7 +128,7 @@ def test_where_some_dampings_diverge_the_others_answer(ask):
     lissa = KohLiang(solver=LiSSA(depth=200, scale=1.0))
     first, found, last = lissa.explain_each(ask(NETWORK), (50.0, 0.5, 60.0), rng=RNG(0))
     assert np.isfinite(found.values).all()
-    assert "damping 50: raise the scale" in str(first)
+    assert "damping 50: raise the scale of 1" in str(first)
     assert "damping 60" in str(last)
 
 

@@ -273,6 +273,12 @@ class Pass:
         curved = bends(outputs, targets) * shares
         return cls(layers, weights, tuple(xs), tuple(extras), tuple(deltas), ends, curved)
 
+    @property
+    def bytes(self) -> int:
+        """Of what is kept, the parameters left out."""
+        values = *self.xs, *self.extras, *self.deltas
+        return sum(value.nbytes for value in values if value is not None)
+
     def gradient(self) -> Float[Tensor, " p"]:
         """Gradient of the weighted sum of losses."""
         found: list[Tensor] = []

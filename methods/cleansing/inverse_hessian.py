@@ -1,5 +1,6 @@
 """Ways to solve (H + damping I) v = u, H the Hessian of a network's mean training loss."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,9 @@ Product = Callable[[Float[Tensor, "*q p"]], Float[Tensor, "*q p"]]
 
 ROWS_AT_ONCE = 4096
 """Rows whose passes stay in memory from one Hessian product to the next."""
+
+KEPT_BYTES = 2**30
+"""Beyond it the passes of convolutions are made anew for each product, some rows at a time."""
 
 TOGETHER_NUMBERS = 2**18
 """Inputs of all layers that go through a chain for the vectors of one product."""
@@ -258,7 +262,7 @@ def hessian_product(
 ) -> Product:
     """v -> H v, with H the Hessian of the mean loss of `rows` (all by default) at `flat`.
 
-    The passes over the rows are kept from one product to the next.
+    The passes over the rows are kept from one product to the next, where they fit.
     """
     every = torch.arange(len(objective.samples), device=flat.device)
     chosen = every if rows is None else rows
@@ -312,25 +316,26 @@ def _of_layers(
     own = list(unflatten(objective.module, flat).values())
     convolved = any(isinstance(layer, Convolution) for layer in layers)
     some = at_a_time(objective.samples.inputs) if convolved else max(len(rows), 1)
-    passes = [
-        Pass.of(
-            layers,
-            own,
-            objective.inputs(part),
-            objective.samples.targets[part],
-            flat.new_full((len(part),), 1 / len(rows)),
-        )
-        for part in rows.split(some)
-    ]
-    objective.calls.forward += len(rows)
-    objective.calls.backward += len(rows)
+
+    def passed(part: Int[Tensor, " _"]) -> Pass:
+        objective.calls.forward += len(part)
+        objective.calls.backward += len(part)
+        shares = flat.new_full((len(part),), 1 / len(rows))
+        inputs, targets = objective.inputs(part), objective.samples.targets[part]
+        return Pass.of(layers, own, inputs, targets, shares)
+
+    first, *others = rows.split(some)
+    known = [passed(first)]
+    if known[0].bytes * (1 + len(others)) <= KEPT_BYTES:
+        known += map(passed, others)
+        others = []
 
     def product(vector: Float[Tensor, " p"]) -> Float[Tensor, " p"]:
         objective.calls.backward += len(rows)
         direction = list(unflatten(objective.module, vector).values())
         total = objective.weight_decay * vector
-        for passed in passes:
-            total = total + passed.product(direction)[1]
+        for each in itertools.chain(known, map(passed, others)):
+            total = total + each.product(direction)[1]
         return total
 
     return _one_by_one(product)

@@ -111,6 +111,25 @@ def test_many_dampings_at_once_are_each_alone(solver, recipe, ask):
         KohLiang(solver=solver).explain_each(asked, (0.1, -1.0), rng=RNG(2))
 
 
+def test_passes_that_would_fill_the_memory_are_made_anew(monkeypatch):
+    """The same product of pictures, and the rows counted each time."""
+    asked = pictures()
+    objective, final = asked.trajectory.objective, asked.trajectory.final
+    vector = torch.tensor(RNG(0).normal(size=len(final))).float()
+    kept = Curvature(objective, final)
+    whole, calls = kept.product(vector), objective.calls
+    before = calls.copy()
+    assert torch.equal(kept.product(vector), whole)
+    assert calls.since(before).forward == 0
+    monkeypatch.setattr(inverse_hessian, "KEPT_BYTES", 0)
+    monkeypatch.setattr(inverse_hessian, "at_a_time", lambda inputs: 10)
+    anew = Curvature(objective, final)
+    torch.testing.assert_close(anew.product(vector), whole, rtol=1e-5, atol=1e-7)
+    before = calls.copy()
+    anew.product(vector)
+    assert calls.since(before).forward == len(asked.train) - 10
+
+
 def test_wide_layers_take_one_vector_after_the_other(ask, monkeypatch):
     """The products are the same however many go through the chain at once."""
     asked = ask(NETWORK)

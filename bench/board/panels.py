@@ -1,6 +1,7 @@
 """What all figures share: a style, a panel for each problem, curves with bands, colours."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -217,8 +218,21 @@ def band(axes: Axes, curves: Sequence[Curve], label: str, colour: Any, line: str
         axes.fill_between(x, mean - se, mean + se, color=colour, alpha=0.11, lw=0)
 
 
+_LONG = re.compile(r"(?<==)\d{7,}(\.0)?(?= |$)")
+
+
+def _rounded(found: re.Match[str]) -> str:
+    """The same number in fewer digits, where three tell it."""
+    text = f"{float(found[0]):.3g}"
+    return text if float(text) == float(found[0]) else found[0]
+
+
 def short(name: str, most: int = 28) -> str:
-    """A name that leaves room for the figure; its end stays, where settings of a method differ."""
+    """A name that leaves room for the figure; its end stays, where settings of a method differ.
+
+    Long round numbers in it are written shorter: `flops=2e+13`.
+    """
+    name = _LONG.sub(_rounded, name)
     if len(name) <= most:
         return name
     end = most // 2

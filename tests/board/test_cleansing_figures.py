@@ -23,7 +23,7 @@ from bench.board.figure_error_split import PARTS, error_split, mean_bars
 from bench.board.figure_mislabels import gain_against_auc, rank_correlation
 from bench.board.figure_subsets import lds_by_share, shares
 from bench.board.figures import OF_TASK, draw
-from bench.board.panels import SOFT, STYLE, settings_in_short
+from bench.board.panels import SOFT, STYLE, settings_in_short, short
 from bench.board.rows import number
 from bench.record import Record, write
 
@@ -543,3 +543,11 @@ def test_figures_hold_no_more_than_a_page(make: Make):
         assert boxes or not axes.axison
         for i, box in enumerate(boxes):
             assert not any(box.shrunk(0.9, 0.9).overlaps(b.shrunk(0.9, 0.9)) for b in boxes[:i])
+
+
+def test_long_names_leave_room():
+    """Round numbers are written shorter, others aren't changed; both ends of a name stay."""
+    assert short("leave_one_out flops=20000000000000.0") == "leave_one_out flops=2e+13"
+    assert short("random seed=12345678") == "random seed=12345678"
+    assert short("dattri_arnoldi damping=10.0") == "dattri_arnoldi damping=10.0"
+    assert short("screen_and_verify flops=20000000000000.0") == "screen_and_ve…fy flops=2e+13"

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import faulthandler
+import gc
 import logging
 import multiprocessing
 import os
@@ -190,6 +191,7 @@ def _descendants(pid: int | None) -> list[psutil.Process]:
 
 def _serve(connection: Connection, log: Path) -> None:
     _die_with_parent()
+    gc.freeze()  # what the server imported is looked through, and copied, no more
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's: it ends its workers
     # What earnest itself warns of (a damaged cache entry, a download) is the user's to read.
     terminal = os.fdopen(os.dup(2), "w")

@@ -194,7 +194,8 @@ class Chain:
     def layers(self, flats: Float[Tensor, "n p"]) -> list[tuple[Tensor, Tensor]]:
         """Weight and bias of each layer, views of `flats`."""
         # The tensor's own `split` and `unflatten` take twice as long to come to the same views.
-        parts, n = torch.split_with_sizes(flats, self._widths, 1), len(flats)
+        # So does its `len`, several times in a step.
+        parts, n = torch.split_with_sizes(flats, self._widths, 1), flats.shape[0]
         return [
             (weight.view(n, *size), bias)
             for size, weight, bias in zip(self.sizes, parts[::2], parts[1::2], strict=True)

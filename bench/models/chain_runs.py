@@ -67,7 +67,9 @@ class ChainRuns:
 
     def move(self, step: Step) -> None:
         """theta <- theta - (rate / b) sum_i kept_i grad l_i, the penalty being in each l_i."""
-        x, share = step.inputs.T, step.rate / len(step.inputs)
+        x = step.inputs.T
+        width, count = x.shape
+        share = step.rate / count
         hs, zs = self._forward(x)
         delta = slopes(zs.pop(), step.targets[None]).mul_(step.kept.unsqueeze(1))
         decayed = None
@@ -86,13 +88,13 @@ class ChainRuns:
             if i:
                 weight.baddbmm_(above, hs[place].transpose(1, 2), alpha=-share)
             else:
-                weight.view(-1, len(x)).addmm_(above.view(-1, x.shape[1]), x.T, alpha=-share)
+                weight.view(-1, width).addmm_(above.view(-1, count), x.T, alpha=-share)
             bias.add_(above.sum(-1, keepdim=True), alpha=-share)
 
     def _forward(self, x: Float[Tensor, "d b"]) -> tuple[list[Tensor], list[Tensor]]:
         """Outputs of the activations, and what goes into them and out of the network."""
         first, bias = self.weights[0], self.biases[0]
-        z = torch.addmm(bias.view(-1, 1), first.view(-1, len(x)), x)
+        z = torch.addmm(bias.view(-1, 1), first.view(-1, x.shape[0]), x)
         hs, zs = [], [z.view(*first.shape[:2], -1)]
         upper = zip(self.chain.activations, self.weights[1:], self.biases[1:], strict=True)
         for activation, weight, bias in upper:

@@ -208,15 +208,15 @@ class OfChain:
         return self._weighted(self._tape(directions).pushed(directions), directions)
 
     def _tape(self, directions: Float[Tensor, "q p"]) -> Tape:
-        same = len(directions) == len(self.tape.flats)
-        return self.tape if same else self.tape.expand(len(directions))
+        count = directions.shape[0]
+        return self.tape if count == self.tape.flats.shape[0] else self.tape.expand(count)
 
     def _weighted(
         self, products: Float[Tensor, "q b"], directions: Float[Tensor, "q p"]
     ) -> Float[Tensor, "q b"]:
         if self.decay is not None:
             inner = (directions * self.tape.flats).sum(1, keepdim=True)
-            products = products.add_(inner * self.decay)
+            products = products.addcmul_(inner, self.decay)
         return products * self.weights
 
 

@@ -38,19 +38,19 @@ def mean_gradient(
     weight_decay: float,
 ) -> Float[Tensor, "1 p"]:
     """Of the rows' mean loss, cross-entropy or half squares, and weight_decay / 2 |theta|^2."""
-    layers = chain.layers(flats)
+    layers, count = chain.layers(flats), inputs.shape[0]
     hs, zs = [inputs.expand(1, -1, -1)], []
     for i, (weight, bias) in enumerate(layers):
         zs.append(torch.baddbmm(bias.unsqueeze(1), hs[-1], weight.transpose(1, 2)))
         if i < len(chain.activations):
             hs.append(chain.activations[i](zs[-1]))
-    shares = (flats.new_ones(()) / len(inputs)).expand(1, len(inputs))
+    shares = (flats.new_ones(()) / count).expand(1, count)
     delta = _by_outputs(zs[-1], targets, shares)
     found: list[Tensor] = []
     for i in reversed(range(len(layers))):
         outer = torch.bmm(hs[i].transpose(1, 2), delta).transpose(1, 2)
         # Autograd sums over no axis of one row: a sum would turn -0 into 0.
-        bias = delta.squeeze(1) if len(inputs) == 1 else delta.sum(1)
+        bias = delta.squeeze(1) if count == 1 else delta.sum(1)
         found = [outer.reshape(1, -1), bias, *found]
         if i:
             back = _way_back(chain.activations[i - 1])

@@ -118,7 +118,7 @@ class Objective:
     ) -> Float[Tensor, "m p"]:
         """The sum of the kept rows' gradients over the number of all `rows`, for each model."""
         # Written out, convolutions would gain nothing: they take their time themselves.
-        if keep is None and len(flats) == 1 and self._same_bits is not None:
+        if keep is None and flats.shape[0] == 1 and self._same_bits is not None:
             return self._mean(self._same_bits, flats, rows, epoch)
         if keep is not None and self.chain is not None:
             shares = keep.index_select(1, rows).to(flats.dtype).div_(len(rows))
@@ -136,8 +136,8 @@ class Objective:
         self, chain: Chain, flats: Float[Tensor, "1 p"], rows: Tensor, epoch: int
     ) -> Float[Tensor, "1 p"]:
         """The gradient of training and replay, with autograd's bits."""
-        self.calls.forward += len(rows)
-        self.calls.backward += len(rows)
+        self.calls.forward += rows.shape[0]
+        self.calls.backward += rows.shape[0]
         inputs, targets = self.inputs(rows, epoch), self.samples.targets.index_select(0, rows)
         return mean_gradient(chain, flats, inputs.flatten(1), targets, self.weight_decay)
 
@@ -160,8 +160,8 @@ class Objective:
             rows = schedule.batch(t)
             inputs = self.inputs(rows, schedule.epoch(t)).flatten(1)
             targets = self.samples.targets.index_select(0, rows)
-            self.calls.forward += len(keep) * len(rows)
-            self.calls.backward += len(keep) * len(rows)
+            self.calls.forward += keep.shape[0] * rows.shape[0]
+            self.calls.backward += keep.shape[0] * rows.shape[0]
             kept = keep.index_select(1, rows).to(inputs.dtype)
             yield Step(inputs, targets, kept, schedule.rates[t])
 

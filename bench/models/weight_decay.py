@@ -48,6 +48,7 @@ class CrossValidated:
                 raise ValueError(f"{name}={getattr(self, name)}: wanted at least {least}")
 
     def chosen(self, samples: Samples) -> float:
+        from sklearn import config_context
         from sklearn.linear_model import LogisticRegressionCV
         from threadpoolctl import threadpool_limits
 
@@ -60,8 +61,9 @@ class CrossValidated:
             Cs=self.grid, cv=self.folds, fit_intercept=False, scoring="accuracy"
         )
         # Its systems are small: on a busy machine threads that wait for one another take ten times
-        # as long as one.
-        with threadpool_limits(1), warnings.catch_warnings():
+        # as long as one. Nor are the parameters looked at anew for each of the fits and scores.
+        quick = config_context(skip_parameter_validation=True)
+        with threadpool_limits(1), quick, warnings.catch_warnings():
             # Names of attributes that will change, and fits that 100 iterations don't end: the
             # paper's neither.
             warnings.simplefilter("ignore")

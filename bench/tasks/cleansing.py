@@ -412,7 +412,10 @@ class Cleansing:
         order = np.argsort(values, kind="stable")
         rest = (order,), held.removed, held.selection, held.test
         (curve,) = removal_curves(problem.trajectory, *rest)
-        (last,) = removal_curves(problem.trajectory, *rest, since=problem.trajectory.last_epoch)
+        last = curve
+        if held.removed != (0,):
+            since = problem.trajectory.last_epoch
+            (last,) = removal_curves(problem.trajectory, *rest, since=since)
         scores = {
             **_gains(curve, last, held, problem.train.targets[order]),
             **_agreement(values, held),

@@ -60,24 +60,36 @@ class Curvature:
         return summed
 
 
+@dataclass(frozen=True)
+class Systems:
+    """(H + damping I) v = u for each of `q` dampings.
+
+    Attributes
+    ----------
+    curvature : H. target : u.
+    """
+
+    curvature: Curvature
+    target: Float[Tensor, " p"]
+    dampings: Sequence[float]
+
+    @property
+    def column(self) -> Float[Tensor, "q 1"]:
+        """The dampings, beside a v in each row."""
+        return self.target.new_tensor(self.dampings)[:, None]
+
+
 @runtime_checkable
 class Solver(Protocol):
-    """A frozen dataclass that solves (H + damping I) v = u, more or less."""
+    """A frozen dataclass that solves `Systems`, more or less."""
 
     @property
     def remedy(self) -> str:
         """What to do where it diverges."""
         ...
 
-    def solve(
-        self,
-        curvature: Curvature,
-        target: Float[Tensor, " p"],
-        dampings: Sequence[float],
-        *,
-        rng: np.random.Generator,
-    ) -> Float[Tensor, "q p"]:
-        """v for each damping, not finite where it diverges; `target` is u."""
+    def solve(self, systems: Systems, *, rng: np.random.Generator) -> Float[Tensor, "q p"]:
+        """v for each damping, not finite where it diverges."""
         ...
 
 
@@ -94,14 +106,8 @@ class Exact:
 
     remedy: ClassVar[str] = "give another damping"
 
-    def solve(
-        self,
-        curvature: Curvature,
-        target: Float[Tensor, " p"],
-        dampings: Sequence[float],
-        *,
-        rng: np.random.Generator,
-    ) -> Float[Tensor, "q p"]:
+    def solve(self, systems: Systems, *, rng: np.random.Generator) -> Float[Tensor, "q p"]:
+        curvature, target = systems.curvature, systems.target
         p = len(target)
         if p > self.largest:
             raise Unsupported(f"{p} parameters: a Hessian is formed for {self.largest} at most")
@@ -109,7 +115,7 @@ class Exact:
         matrix = torch.stack([curvature.product(unit) for unit in units]).double()
         solved = [
             torch.linalg.solve(matrix + damping * units.double(), target.double())
-            for damping in dampings
+            for damping in systems.dampings
         ]
         return torch.stack(solved).to(target.dtype)
 
@@ -137,22 +143,13 @@ class ConjugateGradients:
 
     remedy: ClassVar[str] = "give another damping"
 
-    def solve(
-        self,
-        curvature: Curvature,
-        target: Float[Tensor, " p"],
-        dampings: Sequence[float],
-        *,
-        rng: np.random.Generator,
-    ) -> Float[Tensor, "q p"]:
-        return torch.stack([self._solved(curvature, target, damping) for damping in dampings])
+    def solve(self, systems: Systems, *, rng: np.random.Generator) -> Float[Tensor, "q p"]:
+        return torch.stack([self._solved(systems, damping) for damping in systems.dampings])
 
-    def _solved(
-        self, curvature: Curvature, target: Float[Tensor, " p"], damping: float
-    ) -> Float[Tensor, " p"]:
+    def _solved(self, systems: Systems, damping: float) -> Float[Tensor, " p"]:
         return conjugate_gradients(
-            lambda v: curvature.product(v) + damping * v,
-            target,
+            lambda v: systems.curvature.product(v) + damping * v,
+            systems.target,
             first=1 / (damping or 1),
             iterations=self.iterations,
             tolerance=self.tolerance,
@@ -189,15 +186,8 @@ class LiSSA:
     def remedy(self) -> str:
         return f"raise the scale of {self.scale:g}" if self.scale else "give a larger scale"
 
-    def solve(
-        self,
-        curvature: Curvature,
-        target: Float[Tensor, " p"],
-        dampings: Sequence[float],
-        *,
-        rng: np.random.Generator,
-    ) -> Float[Tensor, "q p"]:
-        damping = target.new_tensor(dampings)[:, None]
+    def solve(self, systems: Systems, *, rng: np.random.Generator) -> Float[Tensor, "q p"]:
+        curvature, target, damping = systems.curvature, systems.target, systems.column
         largest = self.scale or _largest_eigenvalues(curvature, target, damping)
         total = torch.zeros_like(damping * target)
         for _ in range(self.repeats):
@@ -239,15 +229,8 @@ class MomentumSGD:
     def remedy(self) -> str:
         return f"lower the rate of {self.learning_rate:g}"
 
-    def solve(
-        self,
-        curvature: Curvature,
-        target: Float[Tensor, " p"],
-        dampings: Sequence[float],
-        *,
-        rng: np.random.Generator,
-    ) -> Float[Tensor, "q p"]:
-        damping = target.new_tensor(dampings)[:, None]
+    def solve(self, systems: Systems, *, rng: np.random.Generator) -> Float[Tensor, "q p"]:
+        curvature, target, damping = systems.curvature, systems.target, systems.column
         step = torch.zeros_like(damping * target)
         v = target.expand_as(step) if self.start == "query" else step
         for _ in range(self.iterations):

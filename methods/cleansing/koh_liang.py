@@ -16,6 +16,7 @@ from .inverse_hessian import (
     ConjugateGradients,
     Curvature,
     Solver,
+    Systems,
     conjugate_gradients,
     hessian_product,
 )
@@ -72,8 +73,8 @@ class KohLiang:
             replace(self, damping=damping)  # which checks it
         objective, final = problem.trajectory.objective, problem.trajectory.final
         query = query_gradient(objective, final, problem.validation)
-        curvature = Curvature(objective, final)
-        solved = self.solver.solve(curvature, query, dampings, rng=rng)
+        systems = Systems(Curvature(objective, final), query, dampings)
+        solved = self.solver.solve(systems, rng=rng)
         return [
             self._answer(problem, v) if bool(v.isfinite().all()) else self._diverged(damping)
             for v, damping in zip(solved, dampings, strict=True)

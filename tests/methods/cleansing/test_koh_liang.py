@@ -11,6 +11,7 @@ from earnest.methods.cleansing.inverse_hessian import (
     LiSSA,
     MomentumSGD,
     Solver,
+    Systems,
 )
 from earnest.methods.cleansing.koh_liang import KohLiang
 
@@ -53,7 +54,7 @@ def test_every_solver_finds_the_solution(solver, damping, ask):
     objective, final = asked.trajectory.objective, asked.trajectory.final
     query = query_gradient(objective, final, asked.validation)
     assert isinstance(solver, Solver)
-    found = solver.solve(Curvature(objective, final), query, (damping,), rng=RNG(0))[0]
+    found = solver.solve(Systems(Curvature(objective, final), query, (damping,)), rng=RNG(0))[0]
     matrix = logistic_hessian(asked) + damping * torch.eye(4)
     torch.testing.assert_close(
         found.double(), torch.linalg.solve(matrix, query.double()), rtol=2e-3, atol=1e-5
@@ -72,7 +73,9 @@ def test_batches_are_right_on_average(solver, ask):
     asked = ask(LOGISTIC)
     objective, final = asked.trajectory.objective, asked.trajectory.final
     query = query_gradient(objective, final, asked.validation)
-    found = solver.solve(Curvature(objective, final), query, (0.2,), rng=RNG(0))[0].double()
+    found = solver.solve(Systems(Curvature(objective, final), query, (0.2,)), rng=RNG(0))[
+        0
+    ].double()
     wanted = torch.linalg.solve(logistic_hessian(asked) + 0.2 * torch.eye(4), query.double())
     assert (found - wanted).norm() < 0.1 * wanted.norm()
 
